@@ -1,0 +1,19 @@
+//! Granary: a self-hosted database service.
+
+pub mod app;
+pub mod error;
+pub mod model;
+#[cfg(feature = "ssr")]
+pub mod server;
+pub mod server_fns;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;
+pub mod ui;
+
+/// Wakes the islands of a page in the browser.
+#[cfg(feature = "hydrate")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn hydrate() {
+    console_error_panic_hook::set_once();
+    leptos::mount::hydrate_islands();
+}

@@ -1,0 +1,362 @@
+//! The wizard's draft: raw text of every field, and what is wrong with it.
+//!
+//! The browser, the form post and the API call the same [`validate_step`], so they say the same words.
+
+use super::{
+    catalogue::{Catalogue, Flavor, Quota},
+    cidr,
+    datastore::{Storage, Topology},
+    engine::{EngineKind, EngineOffer},
+    names,
+};
+use crate::error::FieldErrors;
+use serde::{Deserialize, Serialize};
+
+/// A step of the wizard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Step {
+    /// Engine and version.
+    Databases,
+    /// Name, tags, topology.
+    Configuration,
+    /// Region.
+    CloudService,
+    /// Flavor, storage, first database, first trusted source.
+    Resources,
+    /// Review and Finish.
+    Preview,
+}
+
+impl Step {
+    /// In order.
+    pub const ALL: [Self; 5] = [Self::Databases, Self::Configuration, Self::CloudService, Self::Resources, Self::Preview];
+
+    /// Path segment.
+    #[must_use]
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::Databases => "databases",
+            Self::Configuration => "configuration",
+            Self::CloudService => "cloud-service",
+            Self::Resources => "resources",
+            Self::Preview => "preview",
+        }
+    }
+
+    /// Name for people (rules 2-3).
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Databases => "Databases",
+            Self::Configuration => "Configuration",
+            Self::CloudService => "Cloud service",
+            Self::Resources => "Resources",
+            Self::Preview => "Preview",
+        }
+    }
+
+    /// The step of a path segment.
+    #[must_use]
+    pub fn from_slug(slug: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.slug() == slug)
+    }
+
+    /// The step after this one.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| *s > self)
+    }
+
+    /// The step before this one.
+    #[must_use]
+    pub fn previous(self) -> Option<Self> {
+        Self::ALL.into_iter().rev().find(|s| *s < self)
+    }
+}
+
+/// Raw fields, as typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Draft {
+    /// Engine's id.
+    pub engine: String,
+    /// Major version.
+    pub version: String,
+    /// Name of the datastore.
+    pub name: String,
+    /// Tags, comma-separated.
+    pub tags: String,
+    /// Topology's id.
+    pub topology: String,
+    /// Region's id.
+    pub region: String,
+    /// Flavor's id.
+    pub flavor: String,
+    /// `ephemeral` or `volume`.
+    pub storage: String,
+    /// Volume type's id.
+    pub volume_type: String,
+    /// Size in GB, as typed.
+    pub volume_gb: String,
+    /// Name of the first database.
+    pub database: String,
+    /// Name of the first admin user.
+    pub user: String,
+    /// CIDR of the first trusted source when the box is ticked, else empty.
+    pub allow: String,
+    /// Steps that were posted at least once: their errors are shown.
+    pub seen: Vec<Step>,
+}
+
+/// What the draft is judged against: the offer, the names in use, what is left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The catalogue.
+    pub catalogue: Catalogue,
+    /// Engines and versions of the region.
+    pub engines: Vec<EngineOffer>,
+    /// What the project may still use.
+    pub quota_left: Quota,
+    /// What the region may still promise: RAM in MB and storage in GB.
+    pub region_left: (u64, u64),
+    /// True when another datastore of the project has the draft's name.
+    pub name_taken: bool,
+}
+
+impl Offer {
+    /// Why a flavor cannot be chosen with this many nodes; `None` when it can.
+    #[must_use]
+    pub fn flavor_refused(&self, flavor: &Flavor, nodes: u32) -> Option<String> {
+        let ram = flavor.ram_mb * u64::from(nodes);
+        if nodes > self.quota_left.instances {
+            Some(format!("The project's quota has {} left.", super::format::count(self.quota_left.instances as usize, "instance", "instances")))
+        } else if ram > self.quota_left.ram_mb {
+            Some(format!("Needs {ram} MB of RAM; the project's quota has {} MB left.", self.quota_left.ram_mb))
+        } else if ram > self.region_left.0 {
+            Some(format!("Needs {ram} MB of RAM; this region has {} MB left to promise.", self.region_left.0))
+        } else {
+            None
+        }
+    }
+
+    /// Why this much storage cannot be had with this many nodes.
+    #[must_use]
+    pub fn storage_refused(&self, gb: u32, nodes: u32) -> Option<String> {
+        let gb = u64::from(gb) * u64::from(nodes);
+        if gb > self.quota_left.storage_gb {
+            Some(format!("Needs {gb} GB; the project's quota has {} GB left.", self.quota_left.storage_gb))
+        } else if gb > self.region_left.1 {
+            Some(format!("Needs {gb} GB; this region has {} GB left to promise.", self.region_left.1))
+        } else {
+            None
+        }
+    }
+}
+
+/// A draft in which nothing is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDatastore {
+    /// Engine.
+    pub engine: EngineKind,
+    /// Major version.
+    pub version: String,
+    /// Name.
+    pub name: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Topology.
+    pub topology: Topology,
+    /// Region's id.
+    pub region: String,
+    /// Flavor.
+    pub flavor: Flavor,
+    /// Storage of each node.
+    pub storage: Storage,
+    /// First database.
+    pub database: String,
+    /// First admin user.
+    pub user: String,
+    /// First trusted source.
+    pub allow: Option<ipnet::IpNet>,
+}
+
+/// Size of a volume: a whole number of GB from 1 to the catalogue's limit (rule 80).
+///
+/// # Errors
+/// What is wrong, for a person.
+pub fn volume_gb(value: &str, max: u32) -> Result<u32, String> {
+    let value = value.trim();
+    if value.is_empty() {
+        return Err(format!("Give a size from 1 to {max} GB."));
+    }
+    if value.parse::<f64>().is_ok_and(|n| n.fract() != 0.0) {
+        return Err(format!("A whole number of GB, please; {value} is not one."));
+    }
+    match value.parse::<i64>() {
+        Err(_) => Err(format!("A number from 1 to {max}, please; “{value}” is not one.")),
+        Ok(n) if n < 1 => Err(format!("At least 1 GB; {n} is too small.")),
+        Ok(n) => u32::try_from(n).ok().filter(|n| *n <= max).ok_or_else(|| format!("At most {max} GB; {n} is too large.")),
+    }
+}
+
+/// What is wrong with one step. Preview is wrong when any other step is.
+#[must_use]
+pub fn validate_step(draft: &Draft, offer: &Offer, step: Step) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    match step {
+        Step::Databases => {
+            if let Some(engine) = errors.check("engine", engine(draft, offer)) {
+                errors.check("version", version(draft, engine));
+            }
+        }
+        Step::Configuration => {
+            errors.check("name", name(draft, offer));
+            errors.check("tags", names::tags(&draft.tags, offer.catalogue.limits.max_tags));
+            errors.check("topology", draft.topology.parse::<Topology>());
+        }
+        Step::CloudService => {
+            errors.check("region", region(draft, offer));
+        }
+        Step::Resources => {
+            let nodes = draft.topology.parse::<Topology>().map_or(1, Topology::nodes);
+            if let Some(flavor) = errors.check("flavor", flavor(draft, offer, nodes)) {
+                storage(draft, offer, flavor, nodes, &mut errors);
+            }
+            errors.check("database", names::identifier(&draft.database, "database"));
+            errors.check("user", names::identifier(&draft.user, "user"));
+            if !draft.allow.is_empty() {
+                errors.check("allow", cidr::parse(&draft.allow));
+            }
+        }
+        Step::Preview => {
+            for step in [Step::Databases, Step::Configuration, Step::CloudService, Step::Resources] {
+                errors.0.extend(validate_step(draft, offer, step).0);
+            }
+        }
+    }
+    errors
+}
+
+/// The first step with an error, or Preview.
+#[must_use]
+pub fn first_incomplete(draft: &Draft, offer: &Offer) -> Step {
+    Step::ALL.into_iter().find(|s| !validate_step(draft, offer, *s).is_empty()).unwrap_or(Step::Preview)
+}
+
+/// The datastore that is asked for.
+///
+/// # Errors
+/// What is wrong, field by field.
+pub fn validate(draft: &Draft, offer: &Offer) -> Result<NewDatastore, FieldErrors> {
+    let errors = validate_step(draft, offer, Step::Preview);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let whole = || -> Result<NewDatastore, String> {
+        let topology = draft.topology.parse::<Topology>()?;
+        let engine = engine(draft, offer)?;
+        let flavor = flavor(draft, offer, topology.nodes())?.clone();
+        Ok(NewDatastore {
+            engine: engine.kind,
+            version: version(draft, engine)?,
+            name: name(draft, offer)?,
+            tags: names::tags(&draft.tags, offer.catalogue.limits.max_tags)?,
+            topology,
+            region: region(draft, offer)?,
+            storage: if draft.storage == "volume" {
+                Storage::Volume { volume_type: draft.volume_type.clone(), gb: volume_gb(&draft.volume_gb, offer.catalogue.limits.max_volume_gb)? }
+            } else {
+                Storage::Ephemeral { gb: flavor.disk_gb }
+            },
+            flavor,
+            database: names::identifier(&draft.database, "database")?,
+            user: names::identifier(&draft.user, "user")?,
+            allow: if draft.allow.is_empty() { None } else { Some(cidr::parse(&draft.allow)?) },
+        })
+    };
+    whole().map_err(|message| FieldErrors::one("form", message))
+}
+
+fn engine<'a>(draft: &Draft, offer: &'a Offer) -> Result<&'a EngineOffer, String> {
+    if draft.engine.is_empty() {
+        return Err("Choose a database.".to_owned());
+    }
+    let kind = draft.engine.parse::<EngineKind>()?;
+    let engine = offer.engines.iter().find(|e| e.kind == kind).ok_or_else(|| "Choose one of the databases.".to_owned())?;
+    engine.unavailable.clone().map_or(Ok(engine), Err)
+}
+
+fn version(draft: &Draft, engine: &EngineOffer) -> Result<String, String> {
+    if draft.version.is_empty() {
+        return Err("Choose a version.".to_owned());
+    }
+    engine
+        .versions
+        .iter()
+        .find(|v| v.major == draft.version)
+        .map(|v| v.major.clone())
+        .ok_or_else(|| format!("{} {} is not installed here.", engine.kind, draft.version))
+}
+
+fn name(draft: &Draft, offer: &Offer) -> Result<String, String> {
+    let name = names::datastore(&draft.name)?;
+    if offer.name_taken { Err(format!("There is already a datastore named “{name}” in this project.")) } else { Ok(name) }
+}
+
+fn region(draft: &Draft, offer: &Offer) -> Result<String, String> {
+    if draft.region.is_empty() {
+        return Err("Choose a region.".to_owned());
+    }
+    offer.catalogue.region(&draft.region).map(|r| r.id.clone()).ok_or_else(|| "Choose one of the regions.".to_owned())
+}
+
+fn flavor<'a>(draft: &Draft, offer: &'a Offer, nodes: u32) -> Result<&'a Flavor, String> {
+    if draft.flavor.is_empty() {
+        return Err("Choose an instance type.".to_owned());
+    }
+    let flavor = offer.catalogue.flavor(&draft.flavor).ok_or_else(|| "Choose one of the instance types.".to_owned())?;
+    offer.flavor_refused(flavor, nodes).map_or(Ok(flavor), Err)
+}
+
+fn storage(draft: &Draft, offer: &Offer, flavor: &Flavor, nodes: u32, errors: &mut FieldErrors) {
+    match draft.storage.as_str() {
+        "ephemeral" => {
+            if let Some(why) = offer.storage_refused(flavor.disk_gb, nodes) {
+                errors.add("storage", why);
+            }
+        }
+        "volume" => {
+            if offer.catalogue.volume_type(&draft.volume_type).is_none() {
+                errors.add("volume_type", "Choose a volume type.");
+            }
+            if let Some(gb) = errors.check("volume_gb", volume_gb(&draft.volume_gb, offer.catalogue.limits.max_volume_gb))
+                && let Some(why) = offer.storage_refused(gb, nodes)
+            {
+                errors.add("volume_gb", why);
+            }
+        }
+        _ => errors.add("storage", "Choose Ephemeral or Volumes."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r080_a_volume_is_a_whole_number_within_the_limit() {
+        assert_eq!(volume_gb(" 50 ", 50), Ok(50));
+        assert_eq!(volume_gb("1", 50), Ok(1));
+        for (bad, says) in [
+            ("0", "too small"),
+            ("-3", "too small"),
+            ("51", "too large"),
+            ("1.5", "whole number"),
+            ("x", "not one"),
+            ("", "Give a size"),
+            ("99999999999999999999", "not one"),
+        ] {
+            assert!(volume_gb(bad, 50).unwrap_err().contains(says), "{bad}: {:?}", volume_gb(bad, 50));
+        }
+    }
+}

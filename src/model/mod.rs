@@ -1,0 +1,14 @@
+//! Plain data and the rules about it, the same on both sides: no I/O, no clock, no cfg.
+
+pub mod catalogue;
+pub mod cidr;
+pub mod datastore;
+pub mod draft;
+pub mod engine;
+pub mod form;
+pub mod format;
+pub mod job;
+pub mod names;
+pub mod person;
+pub mod snippet;
+pub mod status;

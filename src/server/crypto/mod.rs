@@ -1,0 +1,6 @@
+//! Keys, certificates, passwords.
+
+pub mod authority;
+pub mod keyring;
+pub mod random;
+pub mod scram;

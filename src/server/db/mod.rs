@@ -1,0 +1,3 @@
+//! All SQL of ours.
+
+pub mod changes;

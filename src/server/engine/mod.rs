@@ -1,0 +1,112 @@
+//! What database products need: programs, configuration, users, checks. An engine acts only through the platform it is
+//! given: it never spawns a process and never opens a path itself.
+
+pub mod postgresql;
+
+use super::platform::{Lease, NodeSpec, Platform};
+use crate::model::engine::EngineKind;
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use time::OffsetDateTime;
+
+/// A major version that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The major, such as `15`.
+    pub major: String,
+    /// The full version, such as `15.18`.
+    pub full: String,
+    /// Directory of its programs.
+    pub programs: PathBuf,
+}
+
+/// A node to act on, and the right to.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// Where it lives.
+    pub platform: &'a dyn Platform,
+    /// The right to act.
+    pub lease: Lease,
+    /// The node.
+    pub node: &'a NodeSpec,
+    /// Its programs.
+    pub programs: &'a Installed,
+}
+
+/// Certificate of a node.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The datastore's CA.
+    pub ca_pem: String,
+    /// The node's certificate.
+    pub certificate_pem: String,
+    /// Its key.
+    pub key_pem: SecretString,
+}
+
+/// What a node's configuration depends on besides the node.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Certificates.
+    pub tls: Tls,
+    /// The edge's source address, the only one clients come from.
+    pub edge_source: IpAddr,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Full version of the running server.
+    pub version: String,
+    /// True for a writable primary.
+    pub writable: bool,
+    /// When it was started.
+    pub started_at: OffsetDateTime,
+}
+
+/// A database product. Every act is an "ensure": doing it again ends in the same state.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Which.
+    fn kind(&self) -> EngineKind;
+
+    /// Majors that are installed where the platform's nodes live, newest first.
+    async fn installed(&self, platform: &dyn Platform) -> Vec<Installed>;
+
+    /// Makes an empty data directory. Repeats a half-done one from nothing, never touches a finished one.
+    async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()>;
+
+    /// Writes configuration and certificates. A running server takes up what it can with [`Engine::reload`].
+    async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()>;
+
+    /// Starts the server and returns when it answers its administrator; the error carries the end of its log.
+    async fn start(&self, site: Site<'_>) -> anyhow::Result<()>;
+
+    /// Stops it cleanly, within 30 s, else by fencing; nothing of it is left afterwards.
+    async fn stop(&self, site: Site<'_>) -> anyhow::Result<()>;
+
+    /// Has the running server take up changed files.
+    async fn reload(&self, site: Site<'_>) -> anyhow::Result<()>;
+
+    /// Takes from PUBLIC what tenants must not have, makes Granary's own roles.
+    async fn harden(&self, site: Site<'_>) -> anyhow::Result<()>;
+
+    /// The form in which the engine takes a password: never the password itself.
+    fn verifier(&self, password: &SecretString) -> SecretString;
+
+    /// Makes the user, or gives it this password.
+    async fn ensure_user(&self, site: Site<'_>, user: &str, verifier: &SecretString) -> anyhow::Result<()>;
+
+    /// Makes the database with this owner.
+    async fn ensure_database(&self, site: Site<'_>, database: &str, owner: &str) -> anyhow::Result<()>;
+
+    /// Asks the server how it is. At most 5 s.
+    async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health>;
+}
+
+/// The engines Granary can run.
+#[must_use]
+pub fn all() -> Vec<Arc<dyn Engine>> {
+    Vec::new()
+}

@@ -1,0 +1,4 @@
+//! `PostgreSQL`.
+
+/// The engine.
+pub struct PostgreSql;

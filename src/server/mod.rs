@@ -1,0 +1,13 @@
+//! The server side; never compiled for the browser.
+
+pub mod auth;
+pub mod config;
+pub mod crypto;
+pub mod db;
+pub mod domain;
+pub mod engine;
+pub mod jobs;
+pub mod monitor;
+pub mod platform;
+pub mod state;
+pub mod web;

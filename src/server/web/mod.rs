@@ -1,0 +1,4 @@
+//! HTTP: routes, the browser's side of safety, assets, health, event streams.
+
+pub mod context;
+pub mod forms;

@@ -1,0 +1,12 @@
+//! Datastores.
+
+pub mod activity;
+pub mod connection;
+pub mod delete;
+pub mod get;
+pub mod list;
+pub mod protect;
+pub mod rename;
+pub mod restart;
+pub mod reveal;
+pub mod tags;

@@ -1,0 +1,5 @@
+//! Trusted sources.
+
+pub mod add;
+pub mod remove;
+pub mod show;

@@ -1,0 +1,5 @@
+//! Jobs.
+
+pub mod abandon;
+pub mod cancel;
+pub mod retry;

@@ -1,0 +1,18 @@
+//! A draft.
+
+use crate::{
+    error::AppError,
+    model::draft::{Draft, Offer},
+};
+use leptos::prelude::*;
+use uuid::Uuid;
+
+/// The draft, what it is judged against, and the visitor's address as a CIDR.
+///
+/// # Errors
+/// [`AppError`], as the use case says.
+#[server(endpoint = "wizard/show", input = server_fn::codec::GetUrl)]
+pub async fn show(id: Uuid) -> Result<(Draft, Offer, Option<String>), AppError> {
+    use crate::server::{domain, web::context};
+    domain::wizard::show(&context::app()?, &context::actor().await?, id).await
+}

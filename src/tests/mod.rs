@@ -1,0 +1,1 @@
+//! Mirrors URLs and job names.
