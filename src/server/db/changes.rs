@@ -1,16 +1,169 @@
 //! What changed: ids that PostgreSQL's NOTIFY carries to live pages and workers of every Granary process.
 
+use sqlx::{
+    PgPool,
+    postgres::{PgListener, PgPoolOptions},
+};
+use std::time::Duration;
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A change of a datastore, or of its jobs or nodes.
+/// The channel that triggers of the schema notify on, with `<project> <datastore>`.
+const CHANNEL: &str = "granary_changes";
+/// How many changes a slow listener may be behind before it is told to read everything again.
+const BACKLOG: usize = 1024;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a listener is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
-    /// Its project.
-    pub project: Uuid,
-    /// The datastore.
-    pub datastore: Uuid,
+pub enum Change {
+    /// A datastore, or one of its jobs or nodes, changed.
+    Datastore {
+        /// Its project.
+        project: Uuid,
+        /// The datastore.
+        datastore: Uuid,
+    },
+    /// Changes may have been missed: read again what matters.
+    Resync,
 }
 
 /// Hands changes to whoever listens.
-#[derive(Clone)]
-pub struct Changes(tokio::sync::broadcast::Sender<Change>);
+#[derive(Debug, Clone)]
+pub struct Changes(broadcast::Sender<Change>);
+
+impl Changes {
+    /// One that hears only [`Changes::send`].
+    #[must_use]
+    pub fn local() -> Self {
+        Self(broadcast::Sender::new(BACKLOG))
+    }
+
+    /// One that hears the metadata database, over a connection of its own that is made again whenever it is lost.
+    #[must_use]
+    pub fn start(db: &PgPool, shutdown: CancellationToken) -> Self {
+        let changes = Self::local();
+        let db = PgPoolOptions::new().max_connections(1).connect_lazy_with((*db.connect_options()).clone());
+        let told = changes.clone();
+        tokio::spawn(async move { shutdown.run_until_cancelled(told.listen(db)).await });
+        changes
+    }
+
+    /// Everything from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        Subscription(self.0.subscribe())
+    }
+
+    /// Tells the listeners of this process.
+    pub fn send(&self, change: Change) {
+        // An error means that nobody listens.
+        let _ = self.0.send(change);
+    }
+
+    async fn listen(self, db: PgPool) -> ! {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            match self.hear(&db, &mut pause).await {
+                Ok(()) => tracing::info!("the connection that listens for changes was lost; making it again"),
+                Err(error) => tracing::warn!(%error, "cannot listen for changes; live pages are late until this works again"),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Listens until the connection is lost.
+    async fn hear(&self, db: &PgPool, pause: &mut Duration) -> sqlx::Result<()> {
+        let mut listener = PgListener::connect_with(db).await?;
+        // Otherwise it would connect again by itself, and nobody would know that something was missed.
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await?;
+        *pause = SHORTEST_PAUSE;
+        // What happened before this moment was not heard.
+        self.send(Change::Resync);
+        while let Some(notification) = listener.try_recv().await? {
+            match parse(notification.payload()) {
+                Some(change) => self.send(change),
+                None => tracing::warn!(payload = notification.payload(), "a notification that is none of ours"),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse(payload: &str) -> Option<Change> {
+    let (project, datastore) = payload.split_once(' ')?;
+    Some(Change::Datastore { project: project.parse().ok()?, datastore: datastore.parse().ok()? })
+}
+
+/// Changes from the moment it was made.
+#[derive(Debug)]
+pub struct Subscription(broadcast::Receiver<Change>);
+
+impl Subscription {
+    /// The next one; [`Change::Resync`] when some were lost because too many waited. Never ends while [`Changes`] lives:
+    /// afterwards it waits for ever. May be dropped and called again without losing any.
+    pub async fn next(&mut self) -> Change {
+        match self.0.recv().await {
+            Ok(change) => change,
+            Err(RecvError::Lagged(_)) => Change::Resync,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::support;
+
+    async fn until(subscription: &mut Subscription, wanted: Change) {
+        let found = async { while subscription.next().await != wanted {} };
+        tokio::time::timeout(Duration::from_secs(10), found).await.expect("the change arrives");
+    }
+
+    #[tokio::test]
+    async fn changes_arrive_and_a_lost_connection_is_made_again_with_a_resync() {
+        let db = support::database().await;
+        let changes = Changes::start(&db.pool, CancellationToken::new());
+        let mut heard = changes.subscribe();
+        until(&mut heard, Change::Resync).await;
+
+        let (project, datastore) = (Uuid::now_v7(), Uuid::now_v7());
+        let notify = || async {
+            sqlx::query("SELECT pg_notify('granary_changes', $1)").bind(format!("{project} {datastore}")).execute(&db.pool).await.unwrap();
+        };
+        notify().await;
+        until(&mut heard, Change::Datastore { project, datastore }).await;
+
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'")
+            .execute(&db.pool)
+            .await
+            .unwrap();
+        until(&mut heard, Change::Resync).await;
+        notify().await;
+        until(&mut heard, Change::Datastore { project, datastore }).await;
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_is_too_far_behind_is_told_to_read_again() {
+        let changes = Changes::local();
+        let mut heard = changes.subscribe();
+        let change = Change::Datastore { project: Uuid::nil(), datastore: Uuid::nil() };
+        (0..=BACKLOG).for_each(|_| changes.send(change));
+        assert_eq!(heard.next().await, Change::Resync);
+        assert_eq!(heard.next().await, change);
+    }
+
+    #[test]
+    fn a_foreign_payload_is_not_a_change() {
+        assert_eq!(parse("x y"), None);
+        assert_eq!(parse(""), None);
+    }
+}

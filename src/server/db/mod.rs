@@ -3,3 +3,5 @@
 pub mod changes;
 pub mod error;
 pub mod metadata;
+pub mod people;
+pub mod sessions;
