@@ -1,3 +1,17 @@
 //! All SQL of ours.
 
 pub mod changes;
+pub mod creation;
+pub mod datastores;
+pub mod drafts;
+pub mod error;
+pub mod events;
+pub mod firewall;
+pub mod job_views;
+pub mod jobs;
+pub mod observed;
+pub mod places;
+pub mod plan;
+pub mod secrets;
+pub mod usage;
+pub mod workers;
