@@ -14,3 +14,11 @@ pub struct Change {
 /// Hands changes to whoever listens.
 #[derive(Clone)]
 pub struct Changes(tokio::sync::broadcast::Sender<Change>);
+
+impl Changes {
+    /// From now on.
+    #[must_use]
+    pub fn subscribe(&self) -> tokio::sync::broadcast::Receiver<Change> {
+        self.0.subscribe()
+    }
+}

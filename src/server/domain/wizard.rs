@@ -18,7 +18,6 @@ use crate::{
         state::App,
     },
 };
-use secrecy::ExposeSecret;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -198,7 +197,7 @@ async fn insert(app: &App, actor: &Actor, tx: &mut PgConnection, wanted: &NewDat
         e => e.into(),
     })?;
     let purpose = "admin-password";
-    let sealed = app.keyring.seal(&db::secrets::context(id, purpose), random::password().expose_secret().as_bytes())?;
+    let sealed = app.keyring.seal(&db::secrets::context(id, purpose), &random::password())?;
     db::secrets::put(tx, project, id, purpose, &sealed).await?;
     if let Some(net) = wanted.allow {
         db::firewall::add(tx, project, id, net, "Added with the datastore", actor.me.person).await?;

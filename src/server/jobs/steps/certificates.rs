@@ -6,7 +6,6 @@ use crate::server::{
     db::places,
 };
 use anyhow::Context as _;
-use secrecy::ExposeSecret;
 use sqlx::PgConnection;
 
 /// Where the CA's key is kept.
@@ -29,7 +28,7 @@ pub(super) async fn issue(cx: &Context<'_>) -> anyhow::Result<()> {
     }
     let authority = Authority::create(&cx.plan.name, cx.app.clock.now())?;
     let mut tx = cx.transaction().await?;
-    cx.keep(&mut tx, CA_KEY, authority.key_pem.expose_secret().as_bytes()).await?;
+    cx.keep(&mut tx, CA_KEY, &authority.key_pem).await?;
     sqlx::query!(
         "UPDATE datastores SET ca_certificate = $2, ca_fingerprint = $3 WHERE id = $1",
         cx.plan.id,
@@ -63,8 +62,8 @@ async fn certify(cx: &Context<'_>, tx: &mut PgConnection, ca_pem: &str, ca_key: 
     };
     for node in &cx.plan.nodes {
         let issued = authority::issue(ca_pem, ca_key, &request, cx.app.clock.now())?;
-        cx.keep(tx, &certificate(node.slot), issued.certificate_pem.as_bytes()).await?;
-        cx.keep(tx, &key(node.slot), issued.key_pem.expose_secret().as_bytes()).await?;
+        cx.keep(tx, &certificate(node.slot), &issued.certificate_pem.clone().into()).await?;
+        cx.keep(tx, &key(node.slot), &issued.key_pem).await?;
         sqlx::query!("UPDATE datastores SET certificate_expires_at = $2 WHERE id = $1", cx.plan.id, issued.not_after).execute(&mut *tx).await?;
     }
     Ok(())

@@ -95,7 +95,7 @@ impl Context<'_> {
     }
 
     /// Seals a secret into a transaction.
-    async fn keep(&self, tx: &mut PgConnection, purpose: &str, secret: &[u8]) -> anyhow::Result<()> {
+    async fn keep(&self, tx: &mut PgConnection, purpose: &str, secret: &SecretString) -> anyhow::Result<()> {
         let sealed = self.keyring().seal(&db::secrets::context(self.plan.id, purpose), secret)?;
         db::secrets::put(tx, self.plan.project, self.plan.id, purpose, &sealed).await?;
         Ok(())
