@@ -54,7 +54,7 @@ impl Row {
 }
 
 /// A status as the view writes it.
-pub(crate) fn status(text: &str) -> anyhow::Result<Status> {
+fn status(text: &str) -> anyhow::Result<Status> {
     Status::ALL.into_iter().find(|s| format!("{s:?}") == text).with_context(|| format!("unknown status “{text}”"))
 }
 
@@ -284,4 +284,21 @@ pub async fn name_taken(executor: impl sqlx::PgExecutor<'_>, project: Uuid, name
     .fetch_optional(executor)
     .await?
     .is_some())
+}
+
+/// Status and detail of a project's datastore, for live pages; the status is `None` once it is gone.
+///
+/// # Errors
+/// Of the database.
+pub async fn status_of(pool: &PgPool, project: Uuid, id: Uuid) -> anyhow::Result<Option<(Option<Status>, String)>> {
+    sqlx::query!(
+        r#"SELECT s.status AS "status?", d.observed_detail FROM datastores d LEFT JOIN datastore_statuses s ON s.datastore_id = d.id
+        WHERE d.id = $1 AND d.project_id = $2"#,
+        id,
+        project
+    )
+    .fetch_optional(pool)
+    .await?
+    .map(|r| Ok((r.status.as_deref().map(status).transpose()?, r.observed_detail)))
+    .transpose()
 }

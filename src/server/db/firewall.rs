@@ -51,3 +51,20 @@ pub async fn remove(tx: &mut PgConnection, datastore: Uuid, source: Uuid) -> sql
         .fetch_optional(tx)
         .await
 }
+
+/// How many sources a datastore has.
+///
+/// # Errors
+/// Of the database.
+pub async fn count(tx: &mut PgConnection, datastore: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM trusted_sources WHERE datastore_id = $1"#, datastore).fetch_one(tx).await
+}
+
+/// Notes that the edge has these sources.
+///
+/// # Errors
+/// Of the database.
+pub async fn applied(tx: &mut PgConnection, sources: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE trusted_sources SET applied_at = now() WHERE id = ANY($1) AND applied_at IS NULL", sources).execute(tx).await?;
+    Ok(())
+}

@@ -1,7 +1,7 @@
 //! What checks saw: the only writers of the observed columns.
 
 use crate::server::engine::Health;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 /// What a check of a datastore's node saw.
@@ -94,4 +94,19 @@ pub async fn expiring(pool: &PgPool, host: Uuid, days: i32) -> sqlx::Result<Vec<
     .into_iter()
     .map(|r| (r.id, r.project_id))
     .collect())
+}
+
+/// Locks a datastore that should run and that no job works on; `false` when it is not one.
+///
+/// # Errors
+/// Of the database.
+pub async fn lock_idle(tx: &mut PgConnection, datastore: Uuid) -> sqlx::Result<bool> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM datastores d WHERE id = $1 AND lifecycle = 'active'
+         AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.state IN ('queued', 'running')) FOR UPDATE",
+        datastore
+    )
+    .fetch_optional(tx)
+    .await?
+    .is_some())
 }

@@ -36,7 +36,7 @@ pub async fn connection(app: &App, actor: &Actor, id: Uuid, revealed: bool) -> R
 /// [`AppError::NotFound`], [`AppError::Forbidden`].
 pub async fn reveal(app: &App, actor: &Actor, id: Uuid) -> Result<(), AppError> {
     let mut act = change(app, actor, Role::Owner, id).await?;
-    sqlx::query!("UPDATE first_databases SET revealed_at = now() WHERE datastore_id = $1", id).execute(&mut *act.tx).await?;
+    db::lifecycle::revealed(&mut act.tx, id).await?;
     db::events::write(&mut act.tx, actor, Some(id), "Reveal password", "of the first admin user").await?;
     act.tx.commit().await?;
     Ok(())

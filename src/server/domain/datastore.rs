@@ -9,11 +9,7 @@ use crate::{
         names,
         person::Role,
     },
-    server::{
-        db::{self, jobs::NewJob},
-        jobs::kind::JobKind,
-        state::App,
-    },
+    server::{db, jobs::kind::JobKind, state::App},
 };
 use uuid::Uuid;
 
@@ -40,17 +36,9 @@ pub async fn get(app: &App, actor: &Actor, id: Uuid) -> Result<DatastoreView, Ap
 /// # Errors
 /// [`AppError::NotFound`] when it never was this project's.
 pub async fn snapshot(app: &App, actor: &Actor, id: Uuid) -> Result<Snapshot, AppError> {
-    let found = sqlx::query!(
-        "SELECT s.status AS \"status?\", d.observed_detail FROM datastores d LEFT JOIN datastore_statuses s ON s.datastore_id = d.id WHERE d.id = $1 AND d.project_id = $2",
-        id,
-        actor.me.project
-    )
-    .fetch_optional(&app.db)
-    .await?
-    .ok_or(AppError::NotFound)?;
-    let status = found.status.as_deref().map(db::datastores::status).transpose()?;
+    let (status, detail) = db::datastores::status_of(&app.db, actor.me.project, id).await?.ok_or(AppError::NotFound)?;
     let job = db::job_views::of_datastore(&app.db, id, 1).await?.pop();
-    Ok(Snapshot { datastore: id, status, detail: found.observed_detail, job })
+    Ok(Snapshot { datastore: id, status, detail, job })
 }
 
 /// Gives it another name. Addresses, certificates and connections stay as they are.
@@ -60,7 +48,7 @@ pub async fn snapshot(app: &App, actor: &Actor, id: Uuid) -> Result<Snapshot, Ap
 pub async fn rename(app: &App, actor: &Actor, id: Uuid, name: &str) -> Result<(), AppError> {
     let mut act = change(app, actor, Role::Member, id).await?;
     let name = names::datastore(name).map_err(|e| AppError::Invalid(FieldErrors::one("name", e)))?;
-    sqlx::query!("UPDATE datastores SET name = $2 WHERE id = $1", id, name).execute(&mut *act.tx).await.map_err(|e| match e {
+    db::lifecycle::rename(&mut act.tx, id, &name).await.map_err(|e| match e {
         sqlx::Error::Database(e) if e.is_unique_violation() => {
             AppError::Invalid(FieldErrors::one("name", format!("There is already a datastore named “{name}” in this project.")))
         }
@@ -78,7 +66,7 @@ pub async fn rename(app: &App, actor: &Actor, id: Uuid, name: &str) -> Result<()
 pub async fn set_tags(app: &App, actor: &Actor, id: Uuid, tags: &str) -> Result<(), AppError> {
     let mut act = change(app, actor, Role::Member, id).await?;
     let tags = names::tags(tags, app.catalogue.limits.max_tags).map_err(|e| AppError::Invalid(FieldErrors::one("tags", e)))?;
-    sqlx::query!("UPDATE datastores SET tags = $2 WHERE id = $1", id, &tags).execute(&mut *act.tx).await?;
+    db::lifecycle::set_tags(&mut act.tx, id, &tags).await?;
     db::events::write(&mut act.tx, actor, Some(id), "Set tags", &tags.join(", ")).await?;
     act.tx.commit().await?;
     Ok(())
@@ -90,7 +78,7 @@ pub async fn set_tags(app: &App, actor: &Actor, id: Uuid, tags: &str) -> Result<
 /// [`AppError::NotFound`].
 pub async fn protect(app: &App, actor: &Actor, id: Uuid, on: bool) -> Result<(), AppError> {
     let mut act = change(app, actor, Role::Owner, id).await?;
-    sqlx::query!("UPDATE datastores SET termination_protection = $2 WHERE id = $1", id, on).execute(&mut *act.tx).await?;
+    db::lifecycle::protect(&mut act.tx, id, on).await?;
     db::events::write(&mut act.tx, actor, Some(id), "Termination protection", if on { "on" } else { "off" }).await?;
     act.tx.commit().await?;
     Ok(())
@@ -105,11 +93,7 @@ pub async fn restart(app: &App, actor: &Actor, id: Uuid) -> Result<(), AppError>
     if act.datastore.lifecycle != "active" {
         return Err(AppError::Conflict("Only a datastore that was made completely can be restarted.".to_owned()));
     }
-    if sqlx::query_scalar!("SELECT id FROM jobs WHERE datastore_id = $1 AND kind = 'restart' AND state IN ('queued', 'running')", id)
-        .fetch_optional(&mut *act.tx)
-        .await?
-        .is_some()
-    {
+    if db::job_acts::is_under_way(&mut act.tx, id, JobKind::Restart).await? {
         return Err(AppError::Busy("A restart of this datastore is under way already.".to_owned()));
     }
     act.enqueue(actor, id, JobKind::Restart).await?;
@@ -130,21 +114,12 @@ pub async fn delete(app: &App, actor: &Actor, id: Uuid, confirm: &str) -> Result
     if confirm.trim() != act.datastore.name {
         return Err(AppError::Invalid(FieldErrors::one("confirm", format!("Type the name “{}” to confirm.", act.datastore.name))));
     }
-    if sqlx::query_scalar!("SELECT id FROM jobs WHERE datastore_id = $1 AND kind = 'delete' AND state IN ('queued', 'running')", id)
-        .fetch_optional(&mut *act.tx)
-        .await?
-        .is_some()
-    {
+    if db::job_acts::is_under_way(&mut act.tx, id, JobKind::Delete).await? {
         return Ok(());
     }
-    sqlx::query!("UPDATE jobs SET state = 'cancelled', finished_at = now() WHERE datastore_id = $1 AND state IN ('queued', 'failed')", id)
-        .execute(&mut *act.tx)
-        .await?;
-    sqlx::query!("UPDATE jobs SET cancel_requested = true WHERE datastore_id = $1 AND state = 'running'", id).execute(&mut *act.tx).await?;
-    sqlx::query!("UPDATE datastores SET lifecycle = 'deleting' WHERE id = $1", id).execute(&mut *act.tx).await?;
-    let job =
-        NewJob { project: actor.me.project, datastore: id, host: act.datastore.host, kind: JobKind::Delete, requested_by: Some(actor.me.person) };
-    db::jobs::enqueue(&mut act.tx, job).await?;
+    db::job_acts::supersede(&mut act.tx, id).await?;
+    db::lifecycle::deleting(&mut act.tx, id).await?;
+    act.enqueue(actor, id, JobKind::Delete).await?;
     db::events::write(&mut act.tx, actor, Some(id), "Delete datastore", &format!("“{}”", act.datastore.name)).await?;
     act.tx.commit().await?;
     Ok(())

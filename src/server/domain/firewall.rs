@@ -25,10 +25,7 @@ const DESCRIPTION_MAX: usize = 200;
 /// # Errors
 /// [`AppError::NotFound`].
 pub async fn show(app: &App, actor: &Actor, id: Uuid) -> Result<FirewallView, AppError> {
-    let region = sqlx::query_scalar!("SELECT region FROM datastores WHERE id = $1 AND project_id = $2 AND deleted_at IS NULL", id, actor.me.project)
-        .fetch_optional(&app.db)
-        .await?
-        .ok_or(AppError::NotFound)?;
+    let region = db::lifecycle::region(&app.db, actor.me.project, id).await?.ok_or(AppError::NotFound)?;
     let sources = db::firewall::list(&app.db, id).await?;
     let nets: Vec<IpNet> = sources.iter().filter_map(|s| s.cidr.parse().ok()).collect();
     let your_address = actor.address.map(|a| (IpNet::from(a).to_string(), nets.iter().any(|n| n.contains(&a))));
@@ -69,7 +66,7 @@ pub async fn add(app: &App, actor: &Actor, id: Uuid, cidr: &str, description: &s
         errors.add("consent", format!("{net} lets everyone try to connect. Type “{CONSENT}” to confirm."));
     }
     let most = app.catalogue.limits.max_trusted_sources;
-    let present = sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM trusted_sources WHERE datastore_id = $1"#, id).fetch_one(&mut *act.tx).await?;
+    let present = db::firewall::count(&mut act.tx, id).await?;
     if usize::try_from(present).unwrap_or(usize::MAX) >= most {
         errors.add("cidr", format!("At most {most} trusted sources; remove one first."));
     }

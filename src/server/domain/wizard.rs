@@ -40,7 +40,7 @@ pub async fn start(app: &App, actor: &Actor) -> Result<Uuid, AppError> {
     };
     let available = || offer.engines.iter().filter(|e| e.unavailable.is_none());
     if let Some(engine) = available().next().filter(|_| available().count() == 1) {
-        draft.engine = engine.kind.id().to_owned();
+        engine.kind.id().clone_into(&mut draft.engine);
         draft.version = engine.versions.iter().find(|v| !v.past_support).or(engine.versions.first()).map(|v| v.major.clone()).unwrap_or_default();
     }
     if let [region] = offer.catalogue.regions.as_slice() {

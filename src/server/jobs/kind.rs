@@ -199,9 +199,9 @@ impl JobKind {
     #[must_use]
     pub fn time_limit(self) -> Duration {
         match self {
-            Self::Create | Self::Delete => Duration::from_secs(10 * 60),
-            Self::Trust | Self::Renew => Duration::from_secs(2 * 60),
-            Self::Restart | Self::Heal => Duration::from_secs(30 * 60),
+            Self::Create | Self::Delete => Duration::from_mins(10),
+            Self::Trust | Self::Renew => Duration::from_mins(2),
+            Self::Restart | Self::Heal => Duration::from_mins(30),
         }
     }
 

@@ -37,8 +37,7 @@ pub fn decide(seen: &Seen) -> Verdict {
     let verdict = |state, detail: &str, heal| Verdict { state, detail: detail.to_owned(), heal };
     match (&seen.node, &seen.answer) {
         (Presence::Dead, _) => verdict("down", "the server's processes are gone", Some("the server stopped")),
-        (Presence::Unknown(why), _) => verdict("unreachable", why, None),
-        (_, Some(Err(why))) => verdict("unreachable", why, None),
+        (Presence::Unknown(why), _) | (_, Some(Err(why))) => verdict("unreachable", why, None),
         (_, None) => verdict("unreachable", "the server was not asked", None),
         (_, Some(Ok(health))) if !health.writable => verdict("unreachable", "the server answers, but it is not a writable primary", None),
         (_, Some(Ok(_))) => match (&seen.edge, &seen.open) {

@@ -24,7 +24,7 @@ const REFRESH: Duration = Duration::from_secs(15);
 /// Storage is measured this often.
 const MEASURE: Duration = Duration::from_secs(30);
 /// How often certificates are looked at, and how long before their end they are renewed (of 90 days).
-const CERTIFICATES: Duration = Duration::from_secs(3600);
+const CERTIFICATES: Duration = Duration::from_hours(1);
 const RENEW_DAYS: i32 = 30;
 /// Datastores that are looked at together.
 const TOGETHER: usize = 16;
@@ -120,14 +120,7 @@ async fn heal(app: &App, plan: &Plan, why: &str) -> anyhow::Result<()> {
     }
     let mut tx = app.db.begin().await?;
     // Only one wish at a time, and none for what is being deleted.
-    let still = sqlx::query_scalar!(
-        "SELECT id FROM datastores d WHERE id = $1 AND lifecycle = 'active'
-         AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.state IN ('queued', 'running')) FOR UPDATE",
-        plan.id
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    if still.is_none() {
+    if !db::observed::lock_idle(&mut tx, plan.id).await? {
         return Ok(());
     }
     tracing::warn!(datastore = %plan.id, why, "starting again");

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::server::{
     crypto::authority::{self, Authority, CertificateRequest},
-    db::places,
+    db::{self, places},
 };
 use anyhow::Context as _;
 use sqlx::PgConnection;
@@ -29,14 +29,7 @@ pub(super) async fn issue(cx: &Context<'_>) -> anyhow::Result<()> {
     let authority = Authority::create(&cx.plan.name, cx.app.clock.now())?;
     let mut tx = cx.transaction().await?;
     cx.keep(&mut tx, CA_KEY, &authority.key_pem).await?;
-    sqlx::query!(
-        "UPDATE datastores SET ca_certificate = $2, ca_fingerprint = $3 WHERE id = $1",
-        cx.plan.id,
-        authority.certificate_pem,
-        authority.fingerprint
-    )
-    .execute(&mut *tx)
-    .await?;
+    db::lifecycle::set_authority(&mut tx, cx.plan.id, &authority.certificate_pem, &authority.fingerprint).await?;
     certify(cx, &mut tx, &authority.certificate_pem, &authority.key_pem).await?;
     tx.commit().await?;
     Ok(())
@@ -64,7 +57,7 @@ async fn certify(cx: &Context<'_>, tx: &mut PgConnection, ca_pem: &str, ca_key: 
         let issued = authority::issue(ca_pem, ca_key, &request, cx.app.clock.now())?;
         cx.keep(tx, &certificate(node.slot), &issued.certificate_pem.clone().into()).await?;
         cx.keep(tx, &key(node.slot), &issued.key_pem).await?;
-        sqlx::query!("UPDATE datastores SET certificate_expires_at = $2 WHERE id = $1", cx.plan.id, issued.not_after).execute(&mut *tx).await?;
+        db::lifecycle::set_certificate_end(tx, cx.plan.id, issued.not_after).await?;
     }
     Ok(())
 }

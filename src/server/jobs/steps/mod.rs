@@ -59,7 +59,7 @@ pub(super) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<(
 /// What a job that is out of attempts means for its datastore.
 pub(super) async fn note_failure(tx: &mut PgConnection, job: &Leased, kind: JobKind) -> sqlx::Result<()> {
     if kind == JobKind::Create {
-        sqlx::query!("UPDATE datastores SET lifecycle = 'failed' WHERE id = $1 AND lifecycle = 'creating'", job.datastore).execute(tx).await?;
+        db::lifecycle::failed(tx, job.datastore).await?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ pub(super) async fn apply_sources(cx: &Context<'_>) -> anyhow::Result<()> {
     cx.platform()?.trust(cx.lease, &edge, &sources).await?;
     let applied: Vec<uuid::Uuid> = cx.plan.sources.iter().map(|(id, _)| *id).collect();
     let mut tx = cx.transaction().await?;
-    sqlx::query!("UPDATE trusted_sources SET applied_at = now() WHERE id = ANY($1) AND applied_at IS NULL", &applied).execute(&mut *tx).await?;
+    db::firewall::applied(&mut tx, &applied).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -37,13 +37,7 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
     };
     db::observed::node(&cx.app.db, primary.id, &seen).await?;
     let mut tx = cx.transaction().await?;
-    sqlx::query!(
-        "UPDATE datastores SET lifecycle = 'active', observed = 'healthy', observed_detail = $2, observed_at = now() WHERE id = $1 AND lifecycle IN ('creating', 'active', 'failed')",
-        cx.plan.id,
-        seen.detail
-    )
-    .execute(&mut *tx)
-    .await?;
+    db::lifecycle::active(&mut tx, cx.plan.id, &seen.detail).await?;
     tx.commit().await?;
     Ok(())
 }
