@@ -1,1 +1,3 @@
 //! Mirrors URLs and job names.
+
+pub(crate) mod support;

@@ -1,46 +1,57 @@
-//! What an error of the metadata database means to the one who asked. Logged here, once; who passes it on does not.
+//! From errors of the metadata database to what a person is told.
 
-use crate::error::AppError;
+use crate::{error::AppError, server::web::request_id};
 
 impl From<sqlx::Error> for AppError {
+    /// A row that is not there is [`AppError::NotFound`]; a database that is away is [`AppError::Unavailable`]; anything
+    /// else is logged here, once, and becomes [`AppError::Internal`]. Violated constraints that mean something to the
+    /// caller are told apart before, by the caller.
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::RowNotFound => Self::NotFound,
-            error if is_away(&error) => {
-                tracing::warn!(%error, "the metadata database cannot be reached");
-                Self::Unavailable
-            }
-            error => {
-                tracing::error!(%error, "the metadata database refused");
-                Self::Internal { request_id: String::new() }
-            }
+        if matches!(error, sqlx::Error::RowNotFound) {
+            Self::NotFound
+        } else if is_away(&error) {
+            tracing::warn!(%error, "the metadata database is away");
+            Self::Unavailable
+        } else {
+            request_id::internal(&error)
         }
     }
 }
 
 impl From<anyhow::Error> for AppError {
+    /// An error of the metadata database anywhere in the chain counts as such; anything else is logged here, once.
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<sqlx::Error>() {
             Ok(error) => error.into(),
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "a request failed");
-                Self::Internal { request_id: String::new() }
-            }
+            Err(error) if error.chain().filter_map(|cause| cause.downcast_ref()).any(is_away) => Self::Unavailable,
+            Err(error) => request_id::internal(&format_args!("{error:#}")),
         }
     }
 }
 
-/// No connection, or one that ended: class 08 (connection exception), 53 (out of resources), 57 (operator intervention)
-/// and 25006 (read-only) of `PostgreSQL`'s error codes.
-fn is_away(error: &sqlx::Error) -> bool {
+/// Whether the error says that the database cannot be reached now, rather than that something is wrong with what it was asked.
+#[must_use]
+pub fn is_away(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(e) => e.code().is_some_and(|c| c.starts_with("08") || c.starts_with("53") || c.starts_with("57") || c == "25006"),
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
+        // Class 08: connection; 53300: too many of them; class 57: shut down, crashed, starting up (57014 is a cancelled statement).
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("08") || code == "53300" || (code.starts_with("57P") && code != "57P05"))
+        }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_row_is_not_found_and_a_missing_database_unavailable() {
+        assert_eq!(AppError::from(sqlx::Error::RowNotFound), AppError::NotFound);
+        assert_eq!(AppError::from(sqlx::Error::PoolTimedOut), AppError::Unavailable);
+        let wrapped = anyhow::Error::from(sqlx::Error::PoolClosed).context("while listing");
+        assert_eq!(AppError::from(wrapped), AppError::Unavailable);
+        assert!(matches!(AppError::from(anyhow::anyhow!("a bug")), AppError::Internal { request_id } if !request_id.is_empty()));
     }
 }

@@ -11,6 +11,7 @@ pub mod job_acts;
 pub mod job_views;
 pub mod jobs;
 pub mod lifecycle;
+pub mod metadata;
 pub mod observed;
 pub mod places;
 pub mod plan;

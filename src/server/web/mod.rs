@@ -2,3 +2,4 @@
 
 pub mod context;
 pub mod forms;
+pub mod request_id;
