@@ -228,6 +228,14 @@ pub async fn next_pause(pool: &PgPool, host: Uuid) -> sqlx::Result<Option<Durati
     Ok(seconds.map(|s| Duration::from_secs_f64(s.max(0.0))))
 }
 
+/// A fencing token greater than every one before.
+///
+/// # Errors
+/// Of the database.
+pub async fn next_token(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT nextval('lease_tokens') AS "token!""#).fetch_one(pool).await
+}
+
 fn millis(d: Duration) -> i64 {
     i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }

@@ -22,6 +22,19 @@ pub async fn taken(pool: &PgPool, host: Uuid) -> anyhow::Result<HashSet<SocketAd
         .collect()
 }
 
+/// Datastores of a host that something may run of.
+///
+/// # Errors
+/// Of the database.
+pub async fn datastores_with_places(pool: &PgPool, host: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "SELECT id FROM datastores d WHERE host_id = $1 AND deleted_at IS NULL AND EXISTS (SELECT FROM addresses a WHERE a.datastore_id = d.id)",
+        host
+    )
+    .fetch_all(pool)
+    .await
+}
+
 /// Enters an address. `false` when another datastore was quicker; nothing happens when this one has the purpose already.
 ///
 /// # Errors

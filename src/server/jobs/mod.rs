@@ -9,4 +9,5 @@ pub mod kind;
 pub mod owner;
 pub mod runner;
 pub mod steps;
+pub mod stop_all;
 pub mod work;
