@@ -30,8 +30,11 @@ CREATE TABLE jobs (
     cancel_requested   boolean NOT NULL DEFAULT false,
     attempt            integer NOT NULL DEFAULT 0,
     not_before         timestamptz NOT NULL DEFAULT now(),
-    deadline           timestamptz NOT NULL,
+    -- How long it may work in all, and how long it has: measured by workers' monotonic clocks, so that no clock jump matters.
+    time_limit_ms      bigint NOT NULL,
+    spent_ms           bigint NOT NULL DEFAULT 0,
     worker_id          uuid,
+    -- Of the present lease, or of the last one.
     lease_token        bigint,
     error              text,
     requested_by       uuid REFERENCES people (id),

@@ -9,7 +9,6 @@ use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// The channel that triggers of the schema notify on, with `<project> <datastore>`.
@@ -46,11 +45,10 @@ impl Changes {
 
     /// One that hears the metadata database, over a connection of its own that is made again whenever it is lost.
     #[must_use]
-    pub fn start(db: &PgPool, shutdown: CancellationToken) -> Self {
+    pub fn start(db: &PgPool) -> Self {
         let changes = Self::local();
-        let db = PgPoolOptions::new().max_connections(1).connect_lazy_with((*db.connect_options()).clone());
-        let told = changes.clone();
-        tokio::spawn(async move { shutdown.run_until_cancelled(told.listen(db)).await });
+        let own = PgPoolOptions::new().max_connections(1).connect_lazy_with((*db.connect_options()).clone());
+        tokio::spawn(changes.clone().listen(own));
         changes
     }
 
@@ -131,7 +129,7 @@ mod tests {
     #[tokio::test]
     async fn changes_arrive_and_a_lost_connection_is_made_again_with_a_resync() {
         let db = support::database().await;
-        let changes = Changes::start(&db.pool, CancellationToken::new());
+        let changes = Changes::start(&db.pool);
         let mut heard = changes.subscribe();
         until(&mut heard, Change::Resync).await;
 

@@ -1,7 +1,22 @@
 //! All SQL of ours.
 
 pub mod changes;
+pub mod creation;
+pub mod datastores;
+pub mod drafts;
 pub mod error;
+pub mod events;
+pub mod firewall;
+pub mod job_acts;
+pub mod job_views;
+pub mod jobs;
+pub mod lifecycle;
 pub mod metadata;
+pub mod observed;
 pub mod people;
+pub mod places;
+pub mod plan;
+pub mod secrets;
 pub mod sessions;
+pub mod usage;
+pub mod workers;

@@ -1,17 +1,49 @@
-//! Access.
+//! How to connect: the first admin's password and what snippets are made of.
 
-use super::Actor;
-use crate::{error::AppError, model::snippet::Connection, server::state::App};
+use super::{Actor, change};
+use crate::{
+    error::AppError,
+    model::{person::Role, snippet::Connection},
+    server::{db, state::App},
+};
+use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-/// Stub.
+/// What the snippets are made of; the password only when it is `revealed` to the session and the role allows it.
+///
+/// # Errors
+/// [`AppError::NotFound`]; [`AppError::Conflict`] while there is no endpoint yet.
 pub async fn connection(app: &App, actor: &Actor, id: Uuid, revealed: bool) -> Result<Connection, AppError> {
-    let _ = (actor.me.person, &app.host, id, revealed);
-    Err(AppError::NotFound)
+    let view = super::datastore::get(app, actor, id).await?;
+    let (Some(endpoint), Some(ca)) = (view.endpoints.first(), &view.ca) else {
+        return Err(AppError::Conflict("The endpoints are shown as soon as the datastore has been made.".to_owned()));
+    };
+    let password = if revealed && actor.me.role >= Role::Owner { Some(password(app, id).await?) } else { None };
+    Ok(Connection {
+        datastore: view.row.name,
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+        database: view.first.database,
+        user: view.first.user,
+        password,
+        ca_url: ca.url.clone(),
+    })
 }
 
-/// Stub.
+/// Notes that the first admin's password is shown to this person. The owner's right alone.
+///
+/// # Errors
+/// [`AppError::NotFound`], [`AppError::Forbidden`].
 pub async fn reveal(app: &App, actor: &Actor, id: Uuid) -> Result<(), AppError> {
-    let _ = (actor.me.person, &app.host, id);
-    Err(AppError::NotFound)
+    let mut act = change(app, actor, Role::Owner, id).await?;
+    db::lifecycle::revealed(&mut act.tx, id).await?;
+    db::events::write(&mut act.tx, actor, Some(id), "Reveal password", "of the first admin user").await?;
+    act.tx.commit().await?;
+    Ok(())
+}
+
+async fn password(app: &App, id: Uuid) -> Result<String, AppError> {
+    let purpose = "admin-password";
+    let sealed = db::secrets::get(&app.db, id, purpose).await?.ok_or(AppError::NotFound)?;
+    Ok(app.keyring.open_sealed(&db::secrets::context(id, purpose), &sealed)?.expose_secret().to_owned())
 }

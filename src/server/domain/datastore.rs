@@ -1,51 +1,126 @@
-//! Datastores.
+//! Datastores: look at them, change them, delete them.
 
-use super::Actor;
+use super::{Actor, change};
 use crate::{
-    error::AppError,
-    model::datastore::{DatastoreView, ListPage, ListQuery},
-    server::state::App,
+    error::{AppError, FieldErrors},
+    model::{
+        datastore::{DatastoreView, ListPage, ListQuery},
+        job::Snapshot,
+        names,
+        person::Role,
+    },
+    server::{db, jobs::kind::JobKind, state::App},
 };
 use uuid::Uuid;
 
-/// Stub.
+/// A page of the project's datastores.
+///
+/// # Errors
+/// [`AppError::Unavailable`].
 pub async fn list(app: &App, actor: &Actor, query: ListQuery) -> Result<ListPage, AppError> {
-    let _ = (actor.me.person, &app.host, query);
-    Err(AppError::NotFound)
+    Ok(db::datastores::list(&app.db, &app.catalogue, actor.me.project, &query).await?)
 }
 
-/// Stub.
+/// One datastore with its unfinished or newest job.
+///
+/// # Errors
+/// [`AppError::NotFound`].
 pub async fn get(app: &App, actor: &Actor, id: Uuid) -> Result<DatastoreView, AppError> {
-    let _ = (actor.me.person, &app.host, id);
-    Err(AppError::NotFound)
+    let mut view = db::datastores::get(&app.db, &app.catalogue, &app.config.public_url, actor.me.project, id).await?.ok_or(AppError::NotFound)?;
+    view.job = db::job_views::of_datastore(&app.db, id, 1).await?.pop();
+    Ok(view)
 }
 
-/// Stub.
+/// What a live page shows of a datastore; a status of `None` says that it is gone.
+///
+/// # Errors
+/// [`AppError::NotFound`] when it never was this project's.
+pub async fn snapshot(app: &App, actor: &Actor, id: Uuid) -> Result<Snapshot, AppError> {
+    let (status, detail) = db::datastores::status_of(&app.db, actor.me.project, id).await?.ok_or(AppError::NotFound)?;
+    let job = db::job_views::of_datastore(&app.db, id, 1).await?.pop();
+    Ok(Snapshot { datastore: id, status, detail, job })
+}
+
+/// Gives it another name. Addresses, certificates and connections stay as they are.
+///
+/// # Errors
+/// [`AppError::Invalid`], [`AppError::NotFound`].
 pub async fn rename(app: &App, actor: &Actor, id: Uuid, name: &str) -> Result<(), AppError> {
-    let _ = (actor.me.person, &app.host, id, name);
-    Err(AppError::NotFound)
+    let mut act = change(app, actor, Role::Member, id).await?;
+    let name = names::datastore(name).map_err(|e| AppError::Invalid(FieldErrors::one("name", e)))?;
+    db::lifecycle::rename(&mut act.tx, id, &name).await.map_err(|e| match e {
+        sqlx::Error::Database(e) if e.is_unique_violation() => {
+            AppError::Invalid(FieldErrors::one("name", format!("There is already a datastore named “{name}” in this project.")))
+        }
+        e => e.into(),
+    })?;
+    db::events::write(&mut act.tx, actor, Some(id), "Rename", &format!("“{}” is now “{name}”", act.datastore.name)).await?;
+    act.tx.commit().await?;
+    Ok(())
 }
 
-/// Stub.
+/// Sets its tags.
+///
+/// # Errors
+/// [`AppError::Invalid`], [`AppError::NotFound`].
 pub async fn set_tags(app: &App, actor: &Actor, id: Uuid, tags: &str) -> Result<(), AppError> {
-    let _ = (actor.me.person, &app.host, id, tags);
-    Err(AppError::NotFound)
+    let mut act = change(app, actor, Role::Member, id).await?;
+    let tags = names::tags(tags, app.catalogue.limits.max_tags).map_err(|e| AppError::Invalid(FieldErrors::one("tags", e)))?;
+    db::lifecycle::set_tags(&mut act.tx, id, &tags).await?;
+    db::events::write(&mut act.tx, actor, Some(id), "Set tags", &tags.join(", ")).await?;
+    act.tx.commit().await?;
+    Ok(())
 }
 
-/// Stub.
+/// Switches termination protection.
+///
+/// # Errors
+/// [`AppError::NotFound`].
 pub async fn protect(app: &App, actor: &Actor, id: Uuid, on: bool) -> Result<(), AppError> {
-    let _ = (actor.me.person, &app.host, id, on);
-    Err(AppError::NotFound)
+    let mut act = change(app, actor, Role::Owner, id).await?;
+    db::lifecycle::protect(&mut act.tx, id, on).await?;
+    db::events::write(&mut act.tx, actor, Some(id), "Termination protection", if on { "on" } else { "off" }).await?;
+    act.tx.commit().await?;
+    Ok(())
 }
 
-/// Stub.
+/// Asks for a restart of all nodes.
+///
+/// # Errors
+/// [`AppError::Conflict`] unless it is active; [`AppError::Busy`] while another restart waits or runs.
 pub async fn restart(app: &App, actor: &Actor, id: Uuid) -> Result<(), AppError> {
-    let _ = (actor.me.person, &app.host, id);
-    Err(AppError::NotFound)
+    let mut act = change(app, actor, Role::Member, id).await?;
+    if act.datastore.lifecycle != "active" {
+        return Err(AppError::Conflict("Only a datastore that was made completely can be restarted.".to_owned()));
+    }
+    if db::job_acts::is_under_way(&mut act.tx, id, JobKind::Restart).await? {
+        return Err(AppError::Busy("A restart of this datastore is under way already.".to_owned()));
+    }
+    act.enqueue(actor, id, JobKind::Restart).await?;
+    db::events::write(&mut act.tx, actor, Some(id), "Restart", "").await?;
+    act.tx.commit().await?;
+    Ok(())
 }
 
-/// Stub.
+/// Deletes it, its users and its data: immediate and final. Whatever else was going on with it ends.
+///
+/// # Errors
+/// [`AppError::Invalid`] unless its name was typed; [`AppError::Conflict`] when termination protection is on.
 pub async fn delete(app: &App, actor: &Actor, id: Uuid, confirm: &str) -> Result<(), AppError> {
-    let _ = (actor.me.person, &app.host, id, confirm);
-    Err(AppError::NotFound)
+    let mut act = change(app, actor, Role::Owner, id).await?;
+    if act.datastore.termination_protection {
+        return Err(AppError::Conflict("Termination protection is on. Switch it off in Settings first.".to_owned()));
+    }
+    if confirm.trim() != act.datastore.name {
+        return Err(AppError::Invalid(FieldErrors::one("confirm", format!("Type the name “{}” to confirm.", act.datastore.name))));
+    }
+    if db::job_acts::is_under_way(&mut act.tx, id, JobKind::Delete).await? {
+        return Ok(());
+    }
+    db::job_acts::supersede(&mut act.tx, id).await?;
+    db::lifecycle::deleting(&mut act.tx, id).await?;
+    act.enqueue(actor, id, JobKind::Delete).await?;
+    db::events::write(&mut act.tx, actor, Some(id), "Delete datastore", &format!("“{}”", act.datastore.name)).await?;
+    act.tx.commit().await?;
+    Ok(())
 }

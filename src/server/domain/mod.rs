@@ -7,11 +7,18 @@ pub mod firewall;
 pub mod wizard;
 pub mod work;
 
+use super::{
+    db::{self, datastores::Locked, jobs::NewJob},
+    jobs::kind::JobKind,
+    state::App,
+};
 use crate::{
     error::AppError,
     model::person::{Me, Role},
 };
+use sqlx::{Postgres, Transaction};
 use std::net::IpAddr;
+use uuid::Uuid;
 
 /// Who asks, from where.
 #[derive(Debug, Clone)]
@@ -32,4 +39,28 @@ impl Actor {
     pub fn needs(&self, role: Role) -> Result<(), AppError> {
         if self.me.role >= role { Ok(()) } else { Err(AppError::Forbidden) }
     }
+}
+
+/// A change of a datastore: its row is locked in the transaction.
+struct Change {
+    tx: Transaction<'static, Postgres>,
+    datastore: Locked,
+}
+
+impl Change {
+    /// Writes a job for it.
+    async fn enqueue(&mut self, actor: &Actor, id: Uuid, kind: JobKind) -> Result<(), AppError> {
+        let job = NewJob { project: actor.me.project, datastore: id, host: self.datastore.host, kind, requested_by: Some(actor.me.person) };
+        db::jobs::enqueue(&mut self.tx, job).await?;
+        Ok(())
+    }
+}
+
+/// Begins a change by someone whose role is enough, of a datastore of theirs that is not being deleted. That it does not
+/// exist is said before anything else: other projects' datastores do not exist.
+async fn change(app: &App, actor: &Actor, role: Role, id: Uuid) -> Result<Change, AppError> {
+    let mut tx = app.db.begin().await?;
+    let datastore = db::datastores::lock(&mut tx, actor.me.project, id).await?.ok_or(AppError::NotFound)?;
+    actor.needs(role)?;
+    Ok(Change { tx, datastore })
 }

@@ -1,1 +1,5 @@
-//! monitor
+//! Watches what runs. The monitor only looks, decides in a pure function, and records what it saw and what it wants:
+//! only jobs act.
+
+pub mod decide;
+pub mod run;

@@ -1,0 +1,112 @@
+//! What checks saw: the only writers of the observed columns.
+
+use crate::server::engine::Health;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// What a check of a datastore's node saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// `healthy`, `unreachable` or `down`.
+    pub state: &'static str,
+    /// In words.
+    pub detail: String,
+    /// Of the server, when it answered.
+    pub health: Option<Health>,
+    /// Bytes its data takes, when measured.
+    pub storage: Option<u64>,
+}
+
+/// Writes an observation of a node.
+///
+/// # Errors
+/// Of the database.
+pub async fn node(pool: &PgPool, node: Uuid, seen: &Observation) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE nodes SET observed = $2, observed_detail = $3, observed_at = now(), observed_version = coalesce($4, observed_version),
+         observed_started_at = $5, observed_storage_bytes = coalesce($6, observed_storage_bytes) WHERE id = $1",
+        node,
+        seen.state,
+        seen.detail,
+        seen.health.as_ref().map(|h| h.version.clone()),
+        seen.health.as_ref().map(|h| h.started_at),
+        seen.storage.map(|b| i64::try_from(b).unwrap_or(i64::MAX))
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Writes what follows for the datastore.
+///
+/// # Errors
+/// Of the database.
+pub async fn datastore(pool: &PgPool, datastore: Uuid, state: &str, detail: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE datastores SET observed = $2, observed_detail = $3, observed_at = now() WHERE id = $1 AND lifecycle <> 'deleted'",
+        datastore,
+        state,
+        detail
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Datastores of a host that should run and that no job works on.
+///
+/// # Errors
+/// Of the database.
+pub async fn watched(pool: &PgPool, host: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "SELECT id FROM datastores d WHERE host_id = $1 AND lifecycle = 'active'
+         AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.state IN ('queued', 'running')) ORDER BY id",
+        host
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Whether a job of this kind waits for a person.
+///
+/// # Errors
+/// Of the database.
+pub async fn has_failed(pool: &PgPool, datastore: Uuid, kind: &str) -> sqlx::Result<bool> {
+    Ok(sqlx::query_scalar!("SELECT id FROM jobs WHERE datastore_id = $1 AND kind = $2 AND state = 'failed'", datastore, kind)
+        .fetch_optional(pool)
+        .await?
+        .is_some())
+}
+
+/// Datastores of a host whose certificate ends within this many days and that no renewal waits for.
+///
+/// # Errors
+/// Of the database.
+pub async fn expiring(pool: &PgPool, host: Uuid, days: i32) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
+    Ok(sqlx::query!(
+        "SELECT id, project_id FROM datastores d WHERE host_id = $1 AND lifecycle = 'active' AND certificate_expires_at < now() + $2 * interval '1 day'
+         AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.kind = 'renew' AND j.state IN ('queued', 'running', 'failed'))",
+        host,
+        f64::from(days)
+    )
+    .fetch_all(pool)
+    .await?
+    .into_iter()
+    .map(|r| (r.id, r.project_id))
+    .collect())
+}
+
+/// Locks a datastore that should run and that no job works on; `false` when it is not one.
+///
+/// # Errors
+/// Of the database.
+pub async fn lock_idle(tx: &mut PgConnection, datastore: Uuid) -> sqlx::Result<bool> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM datastores d WHERE id = $1 AND lifecycle = 'active'
+         AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.state IN ('queued', 'running')) FOR UPDATE",
+        datastore
+    )
+    .fetch_optional(tx)
+    .await?
+    .is_some())
+}

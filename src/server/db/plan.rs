@@ -1,0 +1,218 @@
+//! A datastore as jobs and the monitor need it: everything that was wanted, in one reading.
+
+use crate::{
+    model::{datastore::Storage, engine::EngineKind},
+    server::platform::{EdgeSpec, ListenerKind, MAX_NODES, NodeSpec, Route},
+};
+use anyhow::Context;
+use ipnet::IpNet;
+use sqlx::{PgConnection, PgPool};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+use uuid::Uuid;
+
+/// What an address is for; its text is the `purpose` in the metadata database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// A node's server.
+    Private(u8),
+    /// Where the edge's connections to nodes come from.
+    Source,
+    /// A listener of the edge.
+    Listener(ListenerKind),
+}
+
+impl Purpose {
+    /// Every purpose of a datastore with nodes in these slots.
+    #[must_use]
+    pub fn all(slots: &[u8]) -> Vec<Self> {
+        let listeners = [ListenerKind::Primary, ListenerKind::Replica].into_iter().chain((0..MAX_NODES).map(ListenerKind::Node));
+        slots.iter().map(|s| Self::Private(*s)).chain([Self::Source]).chain(listeners.map(Self::Listener)).collect()
+    }
+
+    /// As written.
+    #[must_use]
+    pub fn text(self) -> String {
+        match self {
+            Self::Private(slot) => format!("private:{slot}"),
+            Self::Source => "source".to_owned(),
+            Self::Listener(ListenerKind::Primary) => "primary".to_owned(),
+            Self::Listener(ListenerKind::Replica) => "replica".to_owned(),
+            Self::Listener(ListenerKind::Node(slot)) => format!("node:{slot}"),
+        }
+    }
+}
+
+/// A node that was wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedNode {
+    /// Its id.
+    pub id: Uuid,
+    /// Its slot.
+    pub slot: u8,
+    /// Whether it is the primary.
+    pub primary: bool,
+    /// Its volume.
+    pub volume: Option<Uuid>,
+}
+
+/// A datastore that was wanted.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Id.
+    pub id: Uuid,
+    /// Project.
+    pub project: Uuid,
+    /// Name.
+    pub name: String,
+    /// Engine.
+    pub engine: EngineKind,
+    /// Major version.
+    pub version: String,
+    /// Region's id.
+    pub region: String,
+    /// RAM of a node in MB.
+    pub ram_mb: u64,
+    /// Virtual CPUs of a node.
+    pub vcpus: u32,
+    /// Storage of a node.
+    pub storage: Storage,
+    /// `creating`, `active`, `failed`, `deleting`, `deleted`.
+    pub lifecycle: String,
+    /// Epoch of the edge's routes.
+    pub epoch: i64,
+    /// The CA's certificate, once made.
+    pub ca_pem: Option<String>,
+    /// First database.
+    pub database: String,
+    /// First admin user.
+    pub user: String,
+    /// Nodes by slot.
+    pub nodes: Vec<PlannedNode>,
+    /// Addresses by purpose.
+    pub addresses: HashMap<String, SocketAddr>,
+    /// Trusted sources.
+    pub sources: Vec<(Uuid, IpNet)>,
+}
+
+impl Plan {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Of the database, or when the datastore does not exist.
+    pub async fn load(pool: &PgPool, id: Uuid) -> anyhow::Result<Self> {
+        let mut tx = pool.begin().await?;
+        let d = sqlx::query!(
+            "SELECT d.project_id, d.name, d.engine, d.version, d.region, d.flavor_ram_mb, d.flavor_vcpus, d.storage, d.volume_type, d.storage_gb,
+                    d.lifecycle, d.epoch, d.ca_certificate, f.database_name, f.user_name
+             FROM datastores d JOIN first_databases f ON f.datastore_id = d.id WHERE d.id = $1",
+            id
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        let nodes = nodes(&mut tx, id).await?;
+        let addresses = addresses(&mut tx, id).await?;
+        let sources = sqlx::query!(r#"SELECT id, cidr AS "cidr: IpNet" FROM trusted_sources WHERE datastore_id = $1 ORDER BY cidr"#, id)
+            .fetch_all(&mut *tx)
+            .await?
+            .into_iter()
+            .map(|r| (r.id, r.cidr))
+            .collect();
+        tx.commit().await?;
+        let gb = u32::try_from(d.storage_gb)?;
+        Ok(Self {
+            id,
+            project: d.project_id,
+            name: d.name,
+            engine: d.engine.parse().map_err(anyhow::Error::msg)?,
+            version: d.version,
+            region: d.region,
+            ram_mb: u64::try_from(d.flavor_ram_mb)?,
+            vcpus: u32::try_from(d.flavor_vcpus)?,
+            storage: d.volume_type.map_or(Storage::Ephemeral { gb }, |volume_type| Storage::Volume { volume_type, gb }),
+            lifecycle: d.lifecycle,
+            epoch: d.epoch,
+            ca_pem: d.ca_certificate,
+            database: d.database_name,
+            user: d.user_name,
+            nodes,
+            addresses,
+            sources,
+        })
+    }
+
+    /// The address of a purpose.
+    #[must_use]
+    pub fn address(&self, purpose: Purpose) -> Option<SocketAddr> {
+        self.addresses.get(&purpose.text()).copied()
+    }
+
+    /// A node as platforms know it. One that never got an address cannot be started, but it can be removed.
+    #[must_use]
+    pub fn node_spec(&self, node: &PlannedNode) -> NodeSpec {
+        NodeSpec {
+            id: node.id,
+            datastore: self.id,
+            slot: node.slot,
+            address: self.address(Purpose::Private(node.slot)).unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
+            ram_mb: self.ram_mb,
+            vcpus: self.vcpus,
+            storage: self.storage.clone(),
+            volume: node.volume,
+        }
+    }
+
+    /// The edge as platforms know it.
+    ///
+    /// # Errors
+    /// When addresses were not allocated.
+    pub fn edge_spec(&self) -> anyhow::Result<EdgeSpec> {
+        let slots: Vec<u8> = self.nodes.iter().map(|n| n.slot).collect();
+        let mut listeners = Vec::new();
+        for purpose in Purpose::all(&slots) {
+            if let Purpose::Listener(kind) = purpose {
+                listeners.push((kind, self.address(purpose).with_context(|| format!("no address was allocated for {}", purpose.text()))?));
+            }
+        }
+        let source = self.address(Purpose::Source).context("no source address was allocated for the edge")?.ip();
+        let nodes = slots.iter().filter_map(|s| Some((*s, self.address(Purpose::Private(*s))?))).collect();
+        Ok(EdgeSpec { datastore: self.id, source, listeners, nodes })
+    }
+
+    /// The routes that should be open: the primary endpoint to the primary, each node's public address to the node.
+    #[must_use]
+    pub fn routes(&self) -> Vec<Route> {
+        let primary = self.nodes.iter().filter(|n| n.primary).map(|n| Route { listener: ListenerKind::Primary, slot: n.slot });
+        let own = self.nodes.iter().map(|n| Route { listener: ListenerKind::Node(n.slot), slot: n.slot });
+        primary.chain(own).collect()
+    }
+
+    /// The trusted networks.
+    #[must_use]
+    pub fn trusted(&self) -> Vec<IpNet> {
+        self.sources.iter().map(|(_, net)| *net).collect()
+    }
+}
+
+async fn nodes(tx: &mut PgConnection, id: Uuid) -> anyhow::Result<Vec<PlannedNode>> {
+    sqlx::query!(
+        "SELECT n.id, n.slot, n.role, v.id AS \"volume?\" FROM nodes n LEFT JOIN volumes v ON v.node_id = n.id WHERE n.datastore_id = $1 ORDER BY n.slot",
+        id
+    )
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(|r| Ok(PlannedNode { id: r.id, slot: u8::try_from(r.slot)?, primary: r.role == "primary", volume: r.volume }))
+    .collect()
+}
+
+async fn addresses(tx: &mut PgConnection, id: Uuid) -> anyhow::Result<HashMap<String, SocketAddr>> {
+    sqlx::query!(r#"SELECT purpose, address AS "address: IpNet", port FROM addresses WHERE datastore_id = $1"#, id)
+        .fetch_all(tx)
+        .await?
+        .into_iter()
+        .map(|r| Ok((r.purpose, SocketAddr::new(r.address.addr(), u16::try_from(r.port)?))))
+        .collect()
+}

@@ -1,0 +1,259 @@
+//! Kinds of jobs and their steps: what is done, in which order, and how it is undone.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+/// A unit of work: one step is one commit, and safe to do again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Takes private and public addresses.
+    AllocateAddresses,
+    /// Makes the CA and the node's certificate.
+    IssueCertificates,
+    /// Issues the node's certificate again.
+    RenewCertificate,
+    /// Makes user, directories, volume and process group.
+    MakeNode,
+    /// Makes the data directory.
+    Initialise,
+    /// Writes configuration and certificates.
+    Configure,
+    /// Starts the server and waits until it answers.
+    StartServer,
+    /// Stops the server cleanly.
+    StopServer,
+    /// Has the server read its files again.
+    ReloadServer,
+    /// Takes from everyone what tenants must not have.
+    Harden,
+    /// Makes the first user and its database.
+    CreateDatabase,
+    /// Starts the edge and applies the trusted sources.
+    ApplySources,
+    /// Checks the server and opens the endpoints to it.
+    Verify,
+    /// Ends the edge.
+    CloseEdge,
+    /// Fences the node and removes it with its data.
+    DestroyNode,
+    /// Gives addresses, secrets and names back.
+    Release,
+}
+
+impl Step {
+    const ALL: [Self; 16] = [
+        Self::AllocateAddresses,
+        Self::IssueCertificates,
+        Self::RenewCertificate,
+        Self::MakeNode,
+        Self::Initialise,
+        Self::Configure,
+        Self::StartServer,
+        Self::StopServer,
+        Self::ReloadServer,
+        Self::Harden,
+        Self::CreateDatabase,
+        Self::ApplySources,
+        Self::Verify,
+        Self::CloseEdge,
+        Self::DestroyNode,
+        Self::Release,
+    ];
+
+    /// Id in the metadata database.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::AllocateAddresses => "allocate-addresses",
+            Self::IssueCertificates => "issue-certificates",
+            Self::RenewCertificate => "renew-certificate",
+            Self::MakeNode => "make-node",
+            Self::Initialise => "initialise",
+            Self::Configure => "configure",
+            Self::StartServer => "start-server",
+            Self::StopServer => "stop-server",
+            Self::ReloadServer => "reload-server",
+            Self::Harden => "harden",
+            Self::CreateDatabase => "create-database",
+            Self::ApplySources => "apply-sources",
+            Self::Verify => "verify",
+            Self::CloseEdge => "close-edge",
+            Self::DestroyNode => "destroy-node",
+            Self::Release => "release",
+        }
+    }
+
+    /// What it does, for people.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::AllocateAddresses => "Take addresses",
+            Self::IssueCertificates => "Make the CA and certificates",
+            Self::RenewCertificate => "Renew the certificate",
+            Self::MakeNode => "Make the node",
+            Self::Initialise => "Initialise the data directory",
+            Self::Configure => "Write the configuration",
+            Self::StartServer => "Start the server",
+            Self::StopServer => "Stop the server",
+            Self::ReloadServer => "Load the new certificate",
+            Self::Harden => "Set up roles and rights",
+            Self::CreateDatabase => "Create the first database and admin user",
+            Self::ApplySources => "Apply trusted sources",
+            Self::Verify => "Check the server, open the endpoints",
+            Self::CloseEdge => "Close the endpoints",
+            Self::DestroyNode => "Remove the node and its data",
+            Self::Release => "Release addresses and secrets",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl FromStr for Step {
+    type Err = anyhow::Error;
+
+    fn from_str(s: &str) -> anyhow::Result<Self> {
+        Self::ALL.into_iter().find(|k| k.id() == s).ok_or_else(|| anyhow::anyhow!("unknown step “{s}”: it was written by another version of Granary"))
+    }
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Makes a datastore.
+    Create,
+    /// Removes a datastore.
+    Delete,
+    /// Restarts its nodes.
+    Restart,
+    /// Applies its trusted sources.
+    Trust,
+    /// Starts again what died.
+    Heal,
+    /// Renews its certificates.
+    Renew,
+}
+
+impl JobKind {
+    const ALL: [Self; 6] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew];
+
+    /// Id in the metadata database.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Restart => "restart",
+            Self::Trust => "trust",
+            Self::Heal => "heal",
+            Self::Renew => "renew",
+        }
+    }
+
+    /// What it does, for people.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Create => "Create datastore",
+            Self::Delete => "Delete datastore",
+            Self::Restart => "Restart",
+            Self::Trust => "Apply trusted sources",
+            Self::Heal => "Start again what stopped",
+            Self::Renew => "Renew certificates",
+        }
+    }
+
+    /// Its steps, in order.
+    #[must_use]
+    pub fn steps(self) -> &'static [Step] {
+        use Step::{
+            AllocateAddresses, ApplySources, CloseEdge, Configure, CreateDatabase, DestroyNode, Harden, Initialise, IssueCertificates, MakeNode,
+            Release, ReloadServer, RenewCertificate, StartServer, StopServer, Verify,
+        };
+        match self {
+            Self::Create => {
+                &[AllocateAddresses, IssueCertificates, MakeNode, Initialise, Configure, StartServer, Harden, CreateDatabase, ApplySources, Verify]
+            }
+            Self::Delete => &[CloseEdge, DestroyNode, Release],
+            Self::Restart => &[StopServer, Configure, StartServer, ApplySources, Verify],
+            Self::Trust => &[ApplySources],
+            Self::Heal => &[MakeNode, Configure, StartServer, ApplySources, Verify],
+            Self::Renew => &[RenewCertificate, Configure, ReloadServer],
+        }
+    }
+
+    /// The steps that undo it when it is abandoned; `None` when there is nothing to undo.
+    #[must_use]
+    pub fn undo(self) -> Option<&'static [Step]> {
+        match self {
+            Self::Create => Some(Self::Delete.steps()),
+            _ => None,
+        }
+    }
+
+    /// How long it may work in all. Creation and deletion take seconds; crash recovery of a large database may take
+    /// minutes, and is not cut short by us.
+    #[must_use]
+    pub fn time_limit(self) -> Duration {
+        match self {
+            Self::Create | Self::Delete => Duration::from_mins(10),
+            Self::Trust | Self::Renew => Duration::from_mins(2),
+            Self::Restart | Self::Heal => Duration::from_mins(30),
+        }
+    }
+
+    /// How often a step is tried before the job waits for a person. What died is worth more patience.
+    #[must_use]
+    pub fn attempts(self) -> i32 {
+        match self {
+            Self::Heal => 8,
+            _ => 3,
+        }
+    }
+}
+
+/// The pause before the next attempt: 0.5 s, 1 s, 2 s … at most 30 s.
+#[must_use]
+pub fn backoff(attempt: i32) -> Duration {
+    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(6);
+    Duration::from_millis(500 * 2_u64.pow(doublings)).min(Duration::from_secs(30))
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl FromStr for JobKind {
+    type Err = anyhow::Error;
+
+    fn from_str(s: &str) -> anyhow::Result<Self> {
+        Self::ALL.into_iter().find(|k| k.id() == s).ok_or_else(|| anyhow::anyhow!("unknown job “{s}”: it was written by another version of Granary"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_lead_back_to_their_kind_and_step() {
+        for kind in JobKind::ALL {
+            assert_eq!(kind.id().parse::<JobKind>().unwrap(), kind);
+            for step in kind.steps() {
+                assert_eq!(step.id().parse::<Step>().unwrap(), *step);
+            }
+        }
+    }
+
+    #[test]
+    fn pauses_grow_and_end() {
+        assert_eq!(backoff(1), Duration::from_millis(500));
+        assert_eq!(backoff(2), Duration::from_secs(1));
+        assert_eq!(backoff(99), Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,122 @@
+//! What each step does. Every one is an "ensure": done again, or after a death in its middle, it ends in the same state.
+
+mod addresses;
+mod certificates;
+mod node;
+mod release;
+mod routes;
+
+use super::kind::{JobKind, Step};
+use crate::server::{
+    crypto::keyring::Keyring,
+    db::{self, jobs::Leased, plan::Plan},
+    engine::{Engine, Settings, Site, Tls},
+    platform::{Lease, NodeSpec, Platform, Stale},
+    state::App,
+};
+use anyhow::Context as _;
+use secrecy::SecretString;
+use sqlx::{PgConnection, Postgres, Transaction};
+
+/// What a step works with.
+pub(super) struct Context<'a> {
+    app: &'a App,
+    job: &'a Leased,
+    plan: Plan,
+    lease: Lease,
+}
+
+/// Does a step.
+///
+/// # Errors
+/// Why it was not done; [`Stale`] when the lease was lost.
+pub(super) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<()> {
+    let plan = Plan::load(&app.db, job.datastore).await.context("the datastore's plan could not be read")?;
+    if plan.lifecycle == "deleted" {
+        return Ok(());
+    }
+    let cx = Context { app, job, plan, lease: Lease { datastore: job.datastore, token: job.token } };
+    match step {
+        Step::AllocateAddresses => addresses::allocate(&cx).await,
+        Step::IssueCertificates => certificates::issue(&cx).await,
+        Step::RenewCertificate => certificates::renew(&cx).await,
+        Step::MakeNode => node::make(&cx).await,
+        Step::Initialise => node::initialise(&cx).await,
+        Step::Configure => node::configure(&cx).await,
+        Step::StartServer => node::start(&cx).await,
+        Step::StopServer => node::stop(&cx).await,
+        Step::ReloadServer => node::reload(&cx).await,
+        Step::Harden => node::harden(&cx).await,
+        Step::CreateDatabase => node::create_database(&cx).await,
+        Step::ApplySources => routes::apply_sources(&cx).await,
+        Step::Verify => routes::verify(&cx).await,
+        Step::CloseEdge => routes::close(&cx).await,
+        Step::DestroyNode => node::destroy(&cx).await,
+        Step::Release => release::release(&cx).await,
+    }
+}
+
+/// What a job that is out of attempts means for its datastore.
+pub(super) async fn note_failure(tx: &mut PgConnection, job: &Leased, kind: JobKind) -> sqlx::Result<()> {
+    if kind == JobKind::Create {
+        db::lifecycle::failed(tx, job.datastore).await?;
+    }
+    Ok(())
+}
+
+impl Context<'_> {
+    fn platform(&self) -> anyhow::Result<&dyn Platform> {
+        self.app.platform(&self.plan.region)
+    }
+
+    fn engine(&self) -> anyhow::Result<&dyn Engine> {
+        self.app.engine(self.plan.engine)
+    }
+
+    fn site<'a>(&'a self, node: &'a NodeSpec) -> anyhow::Result<Site<'a>> {
+        let programs = self.app.programs(&self.plan.region, self.plan.engine, &self.plan.version)?;
+        Ok(Site { platform: self.platform()?, lease: self.lease, node, programs })
+    }
+
+    fn nodes(&self) -> Vec<NodeSpec> {
+        self.plan.nodes.iter().map(|n| self.plan.node_spec(n)).collect()
+    }
+
+    fn keyring(&self) -> &Keyring {
+        &self.app.keyring
+    }
+
+    /// Opens a secret of this datastore.
+    async fn secret(&self, purpose: &str) -> anyhow::Result<Option<SecretString>> {
+        match db::secrets::get(&self.app.db, self.plan.id, purpose).await? {
+            Some(sealed) => Ok(Some(self.keyring().open_sealed(&db::secrets::context(self.plan.id, purpose), &sealed)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Seals a secret into a transaction.
+    async fn keep(&self, tx: &mut PgConnection, purpose: &str, secret: &SecretString) -> anyhow::Result<()> {
+        let sealed = self.keyring().seal(&db::secrets::context(self.plan.id, purpose), secret)?;
+        db::secrets::put(tx, self.plan.project, self.plan.id, purpose, &sealed).await?;
+        Ok(())
+    }
+
+    /// A transaction in which the lease is known to hold: what a step writes, it writes through this.
+    async fn transaction(&self) -> anyhow::Result<Transaction<'static, Postgres>> {
+        let mut tx = self.app.db.begin().await?;
+        if db::jobs::hold(&mut tx, self.job.id, self.job.token).await? {
+            Ok(tx)
+        } else {
+            Err(Stale { token: self.job.token, seen: self.job.token + 1 }.into())
+        }
+    }
+
+    /// What the configuration of a node depends on.
+    async fn settings(&self, node: &NodeSpec) -> anyhow::Result<Settings> {
+        let ca_pem = self.plan.ca_pem.clone().context("the datastore has no CA")?;
+        let certificate_pem = self.secret(&certificates::certificate(node.slot)).await?.context("the node has no certificate")?;
+        let key_pem = self.secret(&certificates::key(node.slot)).await?.context("the node has no key")?;
+        let tls = Tls { ca_pem, certificate_pem: secrecy::ExposeSecret::expose_secret(&certificate_pem).to_owned(), key_pem };
+        Ok(Settings { tls, edge_source: self.plan.edge_spec()?.source })
+    }
+}

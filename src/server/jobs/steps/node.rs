@@ -1,0 +1,81 @@
+//! The node and its server.
+
+use super::Context;
+use anyhow::Context as _;
+
+/// Makes the nodes' places.
+pub(super) async fn make(cx: &Context<'_>) -> anyhow::Result<()> {
+    for node in cx.nodes() {
+        cx.platform()?.ensure_node(cx.lease, &node).await?;
+    }
+    Ok(())
+}
+
+/// Makes the data directories.
+pub(super) async fn initialise(cx: &Context<'_>) -> anyhow::Result<()> {
+    for node in cx.nodes() {
+        cx.engine()?.initialise(cx.site(&node)?).await?;
+    }
+    Ok(())
+}
+
+/// Writes configurations and certificates.
+pub(super) async fn configure(cx: &Context<'_>) -> anyhow::Result<()> {
+    for node in cx.nodes() {
+        let settings = cx.settings(&node).await?;
+        cx.engine()?.configure(cx.site(&node)?, &settings).await?;
+    }
+    Ok(())
+}
+
+/// Starts the servers.
+pub(super) async fn start(cx: &Context<'_>) -> anyhow::Result<()> {
+    for node in cx.nodes() {
+        cx.engine()?.start(cx.site(&node)?).await?;
+    }
+    Ok(())
+}
+
+/// Stops the servers.
+pub(super) async fn stop(cx: &Context<'_>) -> anyhow::Result<()> {
+    for node in cx.nodes() {
+        cx.engine()?.stop(cx.site(&node)?).await?;
+    }
+    Ok(())
+}
+
+/// Has the servers read their files again.
+pub(super) async fn reload(cx: &Context<'_>) -> anyhow::Result<()> {
+    for node in cx.nodes() {
+        cx.engine()?.reload(cx.site(&node)?).await?;
+    }
+    Ok(())
+}
+
+/// Sets up roles and rights on the primary; replicas receive them.
+pub(super) async fn harden(cx: &Context<'_>) -> anyhow::Result<()> {
+    let node = primary(cx)?;
+    cx.engine()?.harden(cx.site(&node)?).await
+}
+
+/// Makes the first user and its database on the primary.
+pub(super) async fn create_database(cx: &Context<'_>) -> anyhow::Result<()> {
+    let node = primary(cx)?;
+    let engine = cx.engine()?;
+    let password = cx.secret("admin-password").await?.context("the first password is missing")?;
+    engine.ensure_user(cx.site(&node)?, &cx.plan.user, &engine.verifier(&password)).await?;
+    engine.ensure_database(cx.site(&node)?, &cx.plan.database, &cx.plan.user).await
+}
+
+/// Removes the nodes and their data.
+pub(super) async fn destroy(cx: &Context<'_>) -> anyhow::Result<()> {
+    for node in cx.nodes() {
+        cx.platform()?.destroy_node(cx.lease, &node).await?;
+    }
+    Ok(())
+}
+
+/// The primary's node.
+pub(super) fn primary(cx: &Context<'_>) -> anyhow::Result<crate::server::platform::NodeSpec> {
+    cx.plan.nodes.iter().find(|n| n.primary).map(|n| cx.plan.node_spec(n)).context("the datastore has no primary")
+}

@@ -1,0 +1,13 @@
+//! The end: everything a datastore held is free again. Its row and its audit events stay.
+
+use super::Context;
+use crate::server::db;
+
+/// Frees the platform's last things, then forgets secrets, addresses, users and names in one transaction.
+pub(super) async fn release(cx: &Context<'_>) -> anyhow::Result<()> {
+    cx.platform()?.destroy_datastore(cx.lease).await?;
+    let mut tx = cx.transaction().await?;
+    db::lifecycle::deleted(&mut tx, cx.plan.id, cx.job.id).await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! One job under its lease, step after step.
+
+use super::{
+    faults::{Faults, Moment},
+    kind::{JobKind, Step, backoff},
+    steps,
+};
+use crate::server::{
+    db::{self, jobs::Leased},
+    platform::Stale,
+    state::App,
+};
+use anyhow::Context;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// Most of an error's text that is kept for the page, in characters.
+const EXCERPT: usize = 4000;
+
+/// A claimed job and what it needs.
+pub(super) struct Work {
+    pub(super) app: App,
+    pub(super) job: Leased,
+    pub(super) faults: Faults,
+    pub(super) stop: CancellationToken,
+}
+
+/// What comes after a step.
+enum Next {
+    Step(Step, bool),
+    Done,
+    Yield,
+}
+
+/// The steps of a run: those of the job, or those that undo it. Positions of undo steps follow the others.
+fn path(kind: JobKind, undoing: bool) -> &'static [Step] {
+    if undoing { kind.undo().unwrap_or(&[]) } else { kind.steps() }
+}
+
+/// Position of a step among all that a job may show.
+pub(crate) fn position(kind: JobKind, step: Step, undoing: bool) -> i32 {
+    let before = if undoing { kind.steps().len() } else { 0 };
+    let at = path(kind, undoing).iter().position(|s| *s == step).unwrap_or(0);
+    i32::try_from(before + at).unwrap_or(i32::MAX)
+}
+
+impl Work {
+    /// Runs until the job ends, fails, pauses, or the lease is lost.
+    pub(super) async fn go_on(mut self) {
+        let span = tracing::info_span!("job", id = %self.job.id, kind = %self.job.kind, datastore = %self.job.datastore, token = self.job.token);
+        async {
+            if let Err(error) = self.steps().await {
+                if error.is::<Stale>() {
+                    tracing::warn!("{error}");
+                } else {
+                    // The metadata database failed us: the lease ends by itself, somebody goes on from the same step.
+                    tracing::error!(error = format!("{error:#}"), "the job's progress could not be written");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    let _ = db::jobs::give_back(&self.app.db, self.job.id, self.job.token).await;
+                }
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn steps(&mut self) -> anyhow::Result<()> {
+        let kind: JobKind = match self.job.kind.parse() {
+            Ok(kind) => kind,
+            Err(error) => return self.end("failed", Some(&format!("{error:#}"))).await,
+        };
+        let mut undoing = self.job.undoing;
+        let mut step = match self.job.step.as_deref().map(str::parse::<Step>) {
+            None => path(kind, undoing).first().copied().context("a job without steps")?,
+            Some(Ok(step)) => step,
+            Some(Err(error)) => return self.end("failed", Some(&format!("{error:#}"))).await,
+        };
+        if self.job.cancel_requested && !undoing && self.job.step.is_none() {
+            return self.end("cancelled", None).await;
+        }
+        loop {
+            match self.one(kind, step, undoing).await? {
+                Next::Step(next, undo) => (step, undoing) = (next, undo),
+                Next::Done | Next::Yield => return Ok(()),
+            }
+        }
+    }
+
+    /// Runs one step and writes how it went.
+    async fn one(&mut self, kind: JobKind, step: Step, undoing: bool) -> anyhow::Result<Next> {
+        let position = position(kind, step, undoing);
+        let mut tx = self.held().await?;
+        db::jobs::begin_step(&mut tx, &self.job, position, step, undoing).await?;
+        tx.commit().await?;
+        self.faults.pass(Moment::Before, step);
+        let begun = Instant::now();
+        let result = if self.job.attempt >= kind.attempts() + 2 {
+            Err(anyhow::anyhow!("Granary was stopped {} times while it did this step", self.job.attempt))
+        } else {
+            match tokio::time::timeout(self.job.time_left, steps::run(&self.app, &self.job, step)).await {
+                Ok(result) => result,
+                Err(_) => Err(anyhow::anyhow!("the job used up its time of {} s", kind.time_limit().as_secs())),
+            }
+        };
+        let spent = begun.elapsed();
+        self.job.time_left = self.job.time_left.saturating_sub(spent);
+        metrics::histogram!("granary_job_step_seconds", "step" => step.id()).record(spent.as_secs_f64());
+        match result {
+            Ok(()) => {
+                self.faults.pass(Moment::After, step);
+                self.succeeded(kind, step, undoing, spent).await
+            }
+            Err(error) if error.is::<Stale>() => Err(error),
+            Err(error) => self.failed(kind, step, undoing, &error, spent).await,
+        }
+    }
+
+    async fn succeeded(&mut self, kind: JobKind, step: Step, undoing: bool, spent: Duration) -> anyhow::Result<Next> {
+        let path = path(kind, undoing);
+        let next = path.iter().skip_while(|s| **s != step).nth(1).copied();
+        let mut tx = self.held().await?;
+        db::jobs::end_step(&mut tx, self.job.id, position(kind, step, undoing)).await?;
+        let cancel = db::jobs::advance(&mut tx, self.job.id, next, undoing, spent).await? && !undoing;
+        self.job.attempt = 0;
+        tracing::info!(%step, ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX), "step done");
+        let outcome = match (next, cancel, kind.undo()) {
+            (None, _, _) => {
+                db::jobs::end(&mut tx, self.job.id, if undoing { "abandoned" } else { "done" }, None).await?;
+                Next::Done
+            }
+            (Some(_), true, Some(undo)) => {
+                let first = *undo.first().context("nothing to undo")?;
+                db::jobs::advance(&mut tx, self.job.id, Some(first), true, Duration::ZERO).await?;
+                Next::Step(first, true)
+            }
+            (Some(_), true, None) => {
+                db::jobs::end(&mut tx, self.job.id, "cancelled", None).await?;
+                Next::Done
+            }
+            (Some(next), false, _) => Next::Step(next, undoing),
+        };
+        tx.commit().await?;
+        if matches!(outcome, Next::Step(..)) && self.stop.is_cancelled() {
+            db::jobs::give_back(&self.app.db, self.job.id, self.job.token).await?;
+            return Ok(Next::Yield);
+        }
+        Ok(outcome)
+    }
+
+    async fn failed(&mut self, kind: JobKind, step: Step, undoing: bool, error: &anyhow::Error, spent: Duration) -> anyhow::Result<Next> {
+        let excerpt: String = format!("{error:#}").chars().take(EXCERPT).collect();
+        let line = excerpt.lines().next().unwrap_or_default().to_owned();
+        tracing::warn!(%step, attempt = self.job.attempt + 1, error = excerpt, "step failed");
+        let mut tx = self.held().await?;
+        db::jobs::fail_step(&mut tx, self.job.id, position(kind, step, undoing), &excerpt).await?;
+        let attempt = self.job.attempt + 1;
+        if attempt >= kind.attempts() || self.job.time_left.is_zero() {
+            db::jobs::end(&mut tx, self.job.id, "failed", Some(&line)).await?;
+            steps::note_failure(&mut tx, &self.job, kind).await?;
+        } else {
+            db::jobs::try_again(&mut tx, self.job.id, &line, backoff(attempt), spent).await?;
+        }
+        tx.commit().await?;
+        Ok(Next::Done)
+    }
+
+    /// A transaction in which the lease is known to hold.
+    async fn held(&self) -> anyhow::Result<sqlx::Transaction<'static, sqlx::Postgres>> {
+        let mut tx = self.app.db.begin().await?;
+        if db::jobs::hold(&mut tx, self.job.id, self.job.token).await? {
+            Ok(tx)
+        } else {
+            Err(Stale { token: self.job.token, seen: self.job.token + 1 }.into())
+        }
+    }
+
+    async fn end(&self, state: &str, error: Option<&str>) -> anyhow::Result<()> {
+        let mut tx = self.held().await?;
+        db::jobs::end(&mut tx, self.job.id, state, error).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
