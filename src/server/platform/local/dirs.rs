@@ -9,8 +9,8 @@
 //! ```
 
 use super::{
-    owned::{Owned, passable},
-    users::User,
+    owned::{Owned, leaf, passable},
+    users::{User, is_root},
 };
 use crate::server::platform::{NodePaths, NodeSpec};
 use anyhow::{Context, ensure};
@@ -45,7 +45,7 @@ impl Dirs {
         check(&home)?;
         let hash = hash(home.as_os_str().as_encoded_bytes(), 12);
         for name in ["datastores", "volumes", "locks"] {
-            super::owned::leaf(&home.join(name), User::me(), passable())?;
+            leaf(&home.join(name), User::me(), passable())?;
         }
         let sockets = sockets(&home, &hash)?;
         Ok(Self { home, hash, sockets })
@@ -149,7 +149,7 @@ fn check(home: &Path) -> anyhow::Result<()> {
         about.uid(),
         about.mode() & 0o7777
     );
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return Ok(());
     }
     if about.mode() & 0o001 == 0 {
@@ -170,7 +170,7 @@ fn check(home: &Path) -> anyhow::Result<()> {
 fn sockets(home: &Path, hash: &str) -> anyhow::Result<PathBuf> {
     let own = home.join("s");
     if own.join("01234567/r").as_os_str().len() <= LONGEST {
-        super::owned::leaf(&own, User::me(), passable())?;
+        leaf(&own, User::me(), passable())?;
         return Ok(own);
     }
     let me = User::me().uid;

@@ -1,6 +1,6 @@
 //! Starting a program: in its set's control group, in a session of its own, with its user's rights and no more.
 
-use super::{proc, record::Record, users::User};
+use super::{proc, record::Record, users::{User, is_root}};
 use crate::server::platform::Program;
 use anyhow::{Context, bail, ensure};
 use std::{
@@ -109,7 +109,7 @@ async fn settle(pid: u32, user: User) -> anyhow::Result<()> {
 /// The words that run what follows them as this user, for ever without a way to gain rights.
 pub fn with_rights_of(user: User) -> Vec<OsString> {
     let mut words = vec!["setpriv".to_owned(), "--no-new-privs".to_owned()];
-    if rustix::process::geteuid().is_root() {
+    if is_root() {
         words.extend([format!("--reuid={}", user.uid), format!("--regid={}", user.gid), "--clear-groups".to_owned()]);
     }
     words.push("--".to_owned());

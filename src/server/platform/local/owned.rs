@@ -1,7 +1,10 @@
 //! Directories that Granary made. Each holds a mark that says what it is, so that none which somebody else made is ever
 //! used, emptied or removed. They belong to whoever runs Granary; what a node's user may write lies in leaves below.
 
-use super::{files, users::User};
+use super::{
+    files,
+    users::{User, is_root},
+};
 use anyhow::{Context, bail, ensure};
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -96,7 +99,7 @@ impl Owned {
 
 /// Mode of a directory that is ours: others pass through it only where nodes have users of their own.
 pub fn passable() -> u32 {
-    if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 }
+    if is_root() { 0o711 } else { 0o700 }
 }
 
 /// Makes a directory of this user and mode inside one of ours, where nobody else can make anything.

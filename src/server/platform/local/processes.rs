@@ -21,7 +21,7 @@ use std::{
 use tokio::task::spawn_blocking;
 
 /// How long what a dead service left may take to be killed before the next start.
-const FENCE: Duration = Duration::from_secs(10);
+pub(super) const FENCE: Duration = Duration::from_secs(10);
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
@@ -156,6 +156,15 @@ impl ProcessSet {
         }
         kill(|| self.pids())
     }
+}
+
+/// Kills everything a system user of ours runs, when all of its nodes are gone.
+///
+/// # Errors
+/// As [`ProcessSet::kill_all`].
+pub(super) fn kill_user(user: User, limit: Duration) -> anyhow::Result<()> {
+    let lives = |pid: &u32| proc::is_of(*pid, user.uid) && proc::lives(*pid);
+    until_empty(limit, || kill(|| Ok(proc::all()?.into_iter().filter(lives).collect())))
 }
 
 /// Kills what `members` names, twice asked; returns what it named.
