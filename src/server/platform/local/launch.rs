@@ -1,0 +1,124 @@
+//! Starting a program: in its set's control group, in a session of its own, with its user's rights and no more.
+
+use super::{proc, record::Record, users::{User, is_root}};
+use crate::server::platform::Program;
+use anyhow::{Context, bail, ensure};
+use std::{
+    ffi::OsString,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    process::{Child, Command},
+    time::{sleep, timeout},
+};
+
+/// Enters the control group `$1`, says so, and waits for the word to go on: when Granary dies before the process is on
+/// record, the end of the stream ends it too, and nothing was started. Everything comes as positional arguments.
+const WAIT_THEN_EXEC: &str = r#"umask 077
+if [ -n "$1" ]; then echo $$ >"$1/cgroup.procs" || exit 125; fi
+shift
+echo ready >&0 || exit 125
+read -r go || exit 125
+exec "$@" </dev/null"#;
+
+/// How long the steps of a start may take; each takes a few milliseconds.
+const STEP: Duration = Duration::from_secs(5);
+
+/// What to start, and how.
+pub struct Launch<'a> {
+    /// The program.
+    pub program: &'a Program,
+    /// Its working directory.
+    pub directory: &'a Path,
+    /// Its user.
+    pub user: User,
+    /// Directory of its control group.
+    pub group: Option<PathBuf>,
+    /// Where it is put on record before it runs.
+    pub record: &'a Path,
+    /// Its standard output.
+    pub stdout: Stdio,
+    /// Its standard error.
+    pub stderr: Stdio,
+}
+
+impl Launch<'_> {
+    /// Starts it. When this returns the process is on record, in its group and without rights.
+    pub async fn start(mut self) -> anyhow::Result<Child> {
+        ensure!(self.program.path.is_file(), "{} is not there: is the product still installed?", self.program.path.display());
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut child = self.command(theirs)?.spawn().context("/bin/sh cannot be started")?;
+        let user = self.user;
+        let started = async {
+            let pid = child.id().context("the process ended at once")?;
+            hold(ours, pid, self.record).await?;
+            settle(pid, user).await
+        };
+        if let Err(error) = started.await {
+            // Nobody else has heard of it yet, and unreaped its pid is its own.
+            let _ = child.kill().await;
+            return Err(error.context(format!("{} could not be started", self.program.path.display())));
+        }
+        Ok(child)
+    }
+
+    fn command(&mut self, stdin: UnixStream) -> anyhow::Result<Command> {
+        let stdin = stdin.into_std()?;
+        stdin.set_nonblocking(false)?;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", WAIT_THEN_EXEC, "granary"]).arg(self.group.take().unwrap_or_default());
+        command.arg("setsid").args(with_rights_of(self.user)).arg(&self.program.path).args(&self.program.args);
+        environment(&mut command, self.program);
+        command.current_dir(self.directory);
+        command.stdin(OwnedFd::from(stdin));
+        command.stdout(std::mem::replace(&mut self.stdout, Stdio::null()));
+        command.stderr(std::mem::replace(&mut self.stderr, Stdio::null()));
+        Ok(command)
+    }
+}
+
+/// Waits until the shell is in its group, puts it on record, lets it go on, and waits until it has.
+async fn hold(mut stream: UnixStream, pid: u32, record: &Path) -> anyhow::Result<()> {
+    let mut ready = [0; 6];
+    timeout(STEP, stream.read_exact(&mut ready)).await.context("its shell does not answer")?.context("it could not enter its control group")?;
+    Record::of(pid)?.write(record)?;
+    stream.write_all(b"go\n").await?;
+    timeout(STEP, stream.read_to_end(&mut Vec::new())).await.context("its shell does not go on")??;
+    Ok(())
+}
+
+/// Waits until the process has its user's rights: before that a search by user would not find it.
+async fn settle(pid: u32, user: User) -> anyhow::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(1);
+    let settled = async {
+        while proc::lives(pid) && !proc::is_of(pid, user.uid) {
+            sleep(PAUSE).await;
+        }
+    };
+    if timeout(STEP, settled).await.is_err() {
+        bail!("setpriv does not give up its rights");
+    }
+    Ok(())
+}
+
+/// The words that run what follows them as this user, for ever without a way to gain rights.
+pub fn with_rights_of(user: User) -> Vec<OsString> {
+    let mut words = vec!["setpriv".to_owned(), "--no-new-privs".to_owned()];
+    if is_root() {
+        words.extend([format!("--reuid={}", user.uid), format!("--regid={}", user.gid), "--clear-groups".to_owned()]);
+    }
+    words.push("--".to_owned());
+    words.into_iter().map(OsString::from).collect()
+}
+
+/// The minimal environment and the program's own: nothing of Granary's settings reaches it.
+pub fn environment(command: &mut Command, program: &Program) {
+    command.env_clear();
+    command.envs([("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8"), ("LC_ALL", "C.UTF-8")]);
+    command.envs(program.env.iter().map(|(k, v)| (k, v)));
+}
