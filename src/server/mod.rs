@@ -1,6 +1,7 @@
 //! The server side; never compiled for the browser.
 
 pub mod auth;
+pub mod commands;
 pub mod config;
 pub mod crypto;
 pub mod db;
