@@ -154,8 +154,13 @@ pub(super) async fn stop_within(site: Site<'_>, limit: Duration) -> anyhow::Resu
     Ok(())
 }
 
-/// Returns once new sessions run under the new files, with the server's reason when it refused them.
+/// Returns once new sessions run under the new files. Files with an error are not taken up at all: on its own the server
+/// would take those lines that it understands.
 pub(super) async fn reload(site: Site<'_>) -> anyhow::Result<()> {
+    let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
+    if let Some(row) = session.row(FIRST_ERROR, &[]).await? {
+        bail!("the server keeps its configuration, the new one has an error: {}", row.try_get::<_, String>(0)?);
+    }
     let before = loaded_at(site).await?;
     site.platform.signal(site.lease, site.node, Signal::Hangup).await?;
     let asked = Instant::now();
@@ -163,23 +168,19 @@ pub(super) async fn reload(site: Site<'_>) -> anyhow::Result<()> {
         ensure!(asked.elapsed() < RELOAD_LIMIT, "the server did not take up its configuration. Its log ends with:\n{}", tail(site).await);
         sleep(POLL).await;
     }
-    let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
-    if let Some(row) = session.row(REFUSED, &[]).await? {
-        bail!("the server goes on with its old configuration, it refused the new one: {}", row.try_get::<_, String>(0)?);
-    }
     // No view tells of certificates; the log does, before the first new session.
     let log = tail(site).await;
     let since = log.rsplit_once("received SIGHUP").map_or("", |(_, since)| since);
-    ensure!(!since.contains("SSL configuration was not reloaded"), "the server goes on with its old certificate, it refused the new one: {since}");
+    ensure!(!since.contains("SSL configuration was not reloaded"), "the server keeps its certificate, it refused the new one: {since}");
     Ok(())
 }
 
-/// The first error in the files. What only a restart can change is none: it waits for one.
-const REFUSED: &str = "SELECT format('%s, line %s: %s', file, line, error) FROM (
-        SELECT 'postgresql.conf' AS file, f.sourceline AS line, f.name || ': ' || f.error AS error FROM pg_file_settings f
-        LEFT JOIN pg_settings s ON s.name = f.name WHERE f.error IS NOT NULL AND NOT coalesce(s.pending_restart, false)
+/// What the files hold now, not what the server has. A changed setting that waits for a restart is shown as an error too.
+const FIRST_ERROR: &str = "SELECT format('%s, line %s: %s', file, line, error) FROM (
+        SELECT 'postgresql.conf' AS file, f.sourceline AS line, concat_ws(': ', f.name, f.error) AS error FROM pg_file_settings f
+        LEFT JOIN pg_settings s ON s.name = f.name WHERE f.error IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster'
         UNION ALL SELECT 'pg_hba.conf', line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL
-    ) refused LIMIT 1";
+    ) wrong LIMIT 1";
 
 /// A new session each time: it is born with the configuration that the server has then.
 async fn loaded_at(site: Site<'_>) -> anyhow::Result<OffsetDateTime> {

@@ -236,6 +236,11 @@ impl Platform for Direct {
         while Self::kill(&self.root(node)) {
             sleep(Duration::from_millis(5)).await;
         }
+        // A killed process shows nothing of itself while it still ends.
+        let service = self.services.lock().unwrap().remove(&node.id);
+        if let Some(mut service) = service {
+            service.wait().await?;
+        }
         Ok(())
     }
 
