@@ -1,5 +1,6 @@
 //! The server side; never compiled for the browser.
 
+pub mod assemble;
 pub mod auth;
 pub mod commands;
 pub mod config;

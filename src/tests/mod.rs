@@ -1,3 +1,7 @@
 //! Mirrors URLs and job names.
 
+mod domain;
+mod jobs;
+pub(crate) mod pretend;
 pub(crate) mod support;
+pub(crate) mod world;

@@ -58,6 +58,14 @@ impl Config {
         Self::read(&values, rustix::process::geteuid().is_root(), problems)
     }
 
+    /// Reads settings from elsewhere than the environment.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn from_values(values: &BTreeMap<String, String>) -> Result<Self, Problems> {
+        Self::read(values, rustix::process::geteuid().is_root(), Problems::default())
+    }
+
     /// Reads settings by name. `problems` are those found before.
     fn read(values: &BTreeMap<String, String>, root: bool, mut problems: Problems) -> Result<Self, Problems> {
         for name in values.keys().filter(|name| !SETTINGS.contains(&name.as_str())) {

@@ -154,7 +154,8 @@ fn read(mut file: &File) -> anyhow::Result<Keyring> {
     let me = rustix::process::geteuid().as_raw();
     ensure!(metadata.is_file(), "it is not a file");
     ensure!(metadata.uid() == me || metadata.uid() == 0, "it belongs to user {}, not to {me}: chown it", metadata.uid());
-    ensure!(metadata.mode() & 0o077 == 0, "others can read it (mode {:o}): chmod 600 it, and replace the secrets it guards", metadata.mode() & 0o777);
+    let others = metadata.mode() & 0o077;
+    ensure!(others == 0, "others can read it (mode {:o}): chmod 600 it, and replace the secrets it guards", metadata.mode() & 0o777);
     ensure!(metadata.len() == KEY_BYTES as u64, "it has {} bytes instead of {KEY_BYTES}: put the right file back", metadata.len());
     let mut key = Box::new([0; KEY_BYTES]);
     let result = file.read_exact(key.as_mut_slice());

@@ -4,7 +4,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 /// The verifier of a password: 4096 iterations (`PostgreSQL`'s own number), 16 random bytes of salt, the password
-/// normalised by SASLprep (RFC 4013) as client and server do it.
+/// normalised as client and server do it (RFC 4013).
 #[must_use]
 pub fn verifier(password: &SecretString) -> SecretString {
     postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes()).into()

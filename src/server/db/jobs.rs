@@ -99,11 +99,13 @@ pub async fn claim(pool: &PgPool, host: Uuid, worker: Uuid) -> sqlx::Result<Opti
     }))
 }
 
-/// Locks the job's row if the lease still holds; `false` when it was overtaken.
+/// Locks the datastore's row and the job's, if the lease still holds; `false` when it was overtaken. In this order, as acts
+/// of people do it, or the two could wait for each other.
 ///
 /// # Errors
 /// Of the database.
-pub async fn hold(tx: &mut PgConnection, job: Uuid, token: i64) -> sqlx::Result<bool> {
+pub async fn hold(tx: &mut PgConnection, datastore: Uuid, job: Uuid, token: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!("SELECT id FROM datastores WHERE id = $1 FOR UPDATE", datastore).fetch_one(&mut *tx).await?;
     Ok(sqlx::query_scalar!("SELECT id FROM jobs WHERE id = $1 AND lease_token = $2 AND state = 'running' FOR UPDATE", job, token)
         .fetch_optional(tx)
         .await?

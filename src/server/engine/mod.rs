@@ -105,8 +105,10 @@ pub trait Engine: Send + Sync {
     async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health>;
 }
 
-/// The engines Granary can run.
+/// The engines Granary can run. Besides the system's own programs they look in these roots, each as `make engines`
+/// lays them: `<root>/<engine id>/<version>/bin`.
 #[must_use]
-pub fn all() -> Vec<Arc<dyn Engine>> {
-    Vec::new()
+pub fn all(roots: &[PathBuf]) -> Vec<Arc<dyn Engine>> {
+    let of = |kind: EngineKind| roots.iter().map(|root| root.join(kind.id())).collect();
+    vec![Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql)))]
 }

@@ -168,7 +168,7 @@ impl Work {
     /// A transaction in which the lease is known to hold.
     async fn held(&self) -> anyhow::Result<sqlx::Transaction<'static, sqlx::Postgres>> {
         let mut tx = self.app.db.begin().await?;
-        if db::jobs::hold(&mut tx, self.job.id, self.job.token).await? {
+        if db::jobs::hold(&mut tx, self.job.datastore, self.job.id, self.job.token).await? {
             Ok(tx)
         } else {
             Err(Stale { token: self.job.token, seen: self.job.token + 1 }.into())

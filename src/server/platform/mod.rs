@@ -267,6 +267,13 @@ pub trait Platform: Send + Sync {
     /// Bytes the node's data takes.
     async fn storage_used(&self, node: &NodeSpec) -> anyhow::Result<u64>;
 
+    /// Name of the OS user as whom [`Platform::dial`] arrives at a node's socket, as the node's system has it: a server
+    /// that knows its administrator by peer admits this one. Immediate.
+    ///
+    /// # Errors
+    /// When that user has no name.
+    fn administrator(&self) -> anyhow::Result<String>;
+
     /// Opens a stream to the node's server for administration. At most 5 s.
     async fn dial(&self, node: &NodeSpec, to: Dial<'_>) -> anyhow::Result<Box<dyn Stream>>;
 

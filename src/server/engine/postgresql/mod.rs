@@ -1,4 +1,109 @@
-//! `PostgreSQL`.
+//! `PostgreSQL`, majors 11 and newer.
+//!
+//! The cluster's directory is `pgdata` inside the node's data directory, so that what belongs to Granary (the mark of a
+//! finished initialisation) or to a file system (`lost+found`) is never part of a copy of the cluster. Configuration lies
+//! outside it: a copied or rewound cluster never brings another node's.
+
+mod admin;
+mod check;
+mod config;
+mod control;
+mod discover;
+mod session;
+mod sizing;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use super::{Engine, Health, Installed, Settings, Site};
+use crate::{
+    model::engine::EngineKind,
+    server::{
+        crypto::scram,
+        platform::{NodePaths, NodeSpec, Platform},
+    },
+};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::path::PathBuf;
+
+/// Granary's own superuser; known by its OS user over the node's socket, admitted nowhere else.
+const ADMIN: &str = "granary_admin";
+/// Fetches data for replicas; known by its client certificate.
+const REPLICATION: &str = "granary_replication";
+/// The service's name in the platform's log.
+const SERVICE: &str = "postgresql";
 
 /// The engine.
-pub struct PostgreSql;
+#[derive(Debug, Clone, Default)]
+pub struct PostgreSql {
+    roots: Vec<PathBuf>,
+}
+
+impl PostgreSql {
+    /// Looks for programs in `<root>/<version>/bin` too.
+    #[must_use]
+    pub fn new(roots: Vec<PathBuf>) -> Self {
+        Self { roots }
+    }
+}
+
+/// The cluster's directory.
+fn cluster(paths: &NodePaths) -> PathBuf {
+    paths.data.join("pgdata")
+}
+
+#[async_trait]
+impl Engine for PostgreSql {
+    fn kind(&self) -> EngineKind {
+        EngineKind::PostgreSql
+    }
+
+    async fn installed(&self, platform: &dyn Platform) -> Vec<Installed> {
+        discover::installed(platform, &self.roots).await
+    }
+
+    async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()> {
+        control::initialise(site).await
+    }
+
+    async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {
+        let paths = site.platform.paths(site.node);
+        let administrator = site.platform.administrator()?;
+        let files = config::files(site.node, &paths, discover::major(site.programs)?, &administrator, settings);
+        site.platform.put_files(site.lease, site.node, &files).await
+    }
+
+    async fn start(&self, site: Site<'_>) -> anyhow::Result<()> {
+        control::start(site).await
+    }
+
+    async fn stop(&self, site: Site<'_>) -> anyhow::Result<()> {
+        control::stop(site).await
+    }
+
+    async fn reload(&self, site: Site<'_>) -> anyhow::Result<()> {
+        control::reload(site).await
+    }
+
+    async fn harden(&self, site: Site<'_>) -> anyhow::Result<()> {
+        admin::harden(site).await
+    }
+
+    fn verifier(&self, password: &SecretString) -> SecretString {
+        scram::verifier(password)
+    }
+
+    async fn ensure_user(&self, site: Site<'_>, user: &str, verifier: &SecretString) -> anyhow::Result<()> {
+        admin::ensure_user(site, user, verifier).await
+    }
+
+    async fn ensure_database(&self, site: Site<'_>, database: &str, owner: &str) -> anyhow::Result<()> {
+        admin::ensure_database(site, database, owner).await
+    }
+
+    async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
+        check::check(platform, node).await
+    }
+}

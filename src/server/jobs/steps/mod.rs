@@ -30,7 +30,7 @@ pub(super) struct Context<'a> {
 ///
 /// # Errors
 /// Why it was not done; [`Stale`] when the lease was lost.
-pub(super) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<()> {
+pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<()> {
     let plan = Plan::load(&app.db, job.datastore).await.context("the datastore's plan could not be read")?;
     if plan.lifecycle == "deleted" {
         return Ok(());
@@ -104,7 +104,7 @@ impl Context<'_> {
     /// A transaction in which the lease is known to hold: what a step writes, it writes through this.
     async fn transaction(&self) -> anyhow::Result<Transaction<'static, Postgres>> {
         let mut tx = self.app.db.begin().await?;
-        if db::jobs::hold(&mut tx, self.job.id, self.job.token).await? {
+        if db::jobs::hold(&mut tx, self.job.datastore, self.job.id, self.job.token).await? {
             Ok(tx)
         } else {
             Err(Stale { token: self.job.token, seen: self.job.token + 1 }.into())

@@ -1,0 +1,198 @@
+//! A server's life: made, started, reloaded, stopped.
+
+use super::{
+    ADMIN, SERVICE, cluster, config, discover,
+    session::{MAINTENANCE, Session, is_starting},
+};
+use crate::server::{
+    engine::Site,
+    platform::{File, Presence, Program, Signal},
+};
+use anyhow::{Context, bail, ensure};
+use std::{path::Path, time::Duration};
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+
+/// Lies beside the cluster once it is whole and on disk; holds the version that made it.
+const MARK: &str = "initialised";
+/// initdb takes half a second; a machine that needs this long has other troubles.
+const INITDB_LIMIT: Duration = Duration::from_mins(2);
+/// From the start to the first answer, when there is nothing to recover.
+const START_LIMIT: Duration = Duration::from_mins(1);
+/// The same, while the server says that it replays its log.
+const RECOVERY_LIMIT: Duration = Duration::from_mins(10);
+/// A fast shutdown ends with a checkpoint.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// From the signal to the first session under the new configuration.
+const RELOAD_LIMIT: Duration = Duration::from_secs(10);
+/// How often a change is looked for: a start takes about 50 ms.
+const POLL: Duration = Duration::from_millis(10);
+/// How much of the log an error carries.
+const TAIL_BYTES: u64 = 3000;
+
+/// See [`crate::server::engine::Engine::initialise`].
+pub(super) async fn initialise(site: Site<'_>) -> anyhow::Result<()> {
+    let Site { platform, lease, node, .. } = site;
+    if platform.has_file(node, MARK).await? {
+        ensure!(
+            platform.has_file(node, "pgdata/global/pg_control").await?,
+            "the data directory was initialised, but its cluster is damaged or gone: it is left as it is; restore a backup to a new datastore"
+        );
+        return Ok(());
+    }
+    let locales = locales(discover::major(site.programs)?);
+    make_cluster(site, &locales).await?;
+    // The mark must not reach the disk before what it speaks of.
+    let sync = Program { path: "/bin/sync".into(), args: vec!["--file-system".to_owned(), text(&cluster(&platform.paths(node)))], env: Vec::new() };
+    platform.run(lease, node, &sync, INITDB_LIMIT).await.context("the new cluster cannot be written to disk")?;
+    let mark = File { name: format!("data/{MARK}"), content: format!("{}\n", site.programs.full).into_bytes(), secret: false };
+    platform.put_files(lease, node, &[mark]).await
+}
+
+/// How text is sorted and compared, best first. UTF-8 by code point: fast, and the same on every machine, so that an
+/// index outlives a move to another operating system. The server's own provider (17) needs no locale of the system.
+fn locales(major: u32) -> Vec<Vec<&'static str>> {
+    if major >= 17 {
+        vec![vec!["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]]
+    } else {
+        vec![vec!["--locale=C.UTF-8"], vec!["--locale=C"]]
+    }
+}
+
+/// Makes a cluster with the first locale that the node's system has.
+pub(super) async fn make_cluster(site: Site<'_>, locales: &[Vec<&str>]) -> anyhow::Result<()> {
+    let Site { platform, lease, node, programs } = site;
+    let fixed = [
+        "--pgdata",
+        &text(&cluster(&platform.paths(node))),
+        "--username",
+        ADMIN,
+        "--auth=reject",
+        "--encoding=UTF8",
+        "--data-checksums",
+        "--no-sync",
+    ];
+    for (position, locale) in locales.iter().enumerate() {
+        // Whatever of an earlier attempt still runs would write into the new one.
+        platform.fence(lease, node).await?;
+        platform.wipe_data(lease, node).await?;
+        let args = fixed.iter().chain(locale).map(|arg| (*arg).to_owned()).collect();
+        let initdb = Program { path: programs.programs.join("initdb"), args, env: Vec::new() };
+        match platform.run(lease, node, &initdb, INITDB_LIMIT).await {
+            Err(error) if position + 1 < locales.len() && format!("{error:#}").contains("invalid locale") => {
+                tracing::warn!(node = %node.id, "this system lacks {locale:?}; falling back to {:?}", locales[position + 1]);
+            }
+            result => return result.map(drop).context("the new cluster could not be made"),
+        }
+    }
+    Ok(())
+}
+
+/// See [`crate::server::engine::Engine::start`].
+pub(super) async fn start(site: Site<'_>) -> anyhow::Result<()> {
+    let Site { platform, lease, node, programs } = site;
+    let paths = platform.paths(node);
+    if platform.presence(node).await == Presence::Dead {
+        remove_locks(site).await?;
+    }
+    let args = ["-D", &text(&cluster(&paths)), "-c", &format!("config_file={}", paths.config.join(config::MAIN).display())];
+    let server = Program { path: programs.programs.join("postgres"), args: args.map(str::to_owned).to_vec(), env: Vec::new() };
+    platform.start(lease, node, SERVICE, &server).await?;
+    wait_until_it_answers(site, START_LIMIT).await
+}
+
+/// Lock files name a process by its number. After a reboot or a kill that number may belong to any other process, and the
+/// server would refuse to start. Only called when nothing of the node is left, so the locks guard nothing.
+async fn remove_locks(site: Site<'_>) -> anyhow::Result<()> {
+    let paths = site.platform.paths(site.node);
+    let socket = paths.run.join(format!(".s.PGSQL.{}.lock", site.node.address.port()));
+    let args = ["-f", "--", &text(&cluster(&paths).join("postmaster.pid")), &text(&socket)].map(str::to_owned).to_vec();
+    let remove = Program { path: "/bin/rm".into(), args, env: Vec::new() };
+    site.platform.run(site.lease, site.node, &remove, Duration::from_secs(10)).await.context("old lock files cannot be removed")?;
+    Ok(())
+}
+
+/// Waits for `start_limit`, or for [`RECOVERY_LIMIT`] while the server says that it is on its way.
+pub(super) async fn wait_until_it_answers(site: Site<'_>, start_limit: Duration) -> anyhow::Result<()> {
+    let started = Instant::now();
+    loop {
+        // In this order: a server that is gone after the question cannot have answered it.
+        let presence = site.platform.presence(site.node).await;
+        let Err(error) = answers(site).await else { return Ok(()) };
+        if presence == Presence::Dead {
+            bail!("the server ended while it started. Its log ends with:\n{}", tail(site).await);
+        }
+        let limit = if is_starting(&error) { RECOVERY_LIMIT } else { start_limit };
+        if started.elapsed() > limit {
+            return Err(error.context(format!("the server did not answer within {} s. Its log ends with:\n{}", limit.as_secs(), tail(site).await)));
+        }
+        sleep(POLL).await;
+    }
+}
+
+async fn answers(site: Site<'_>) -> anyhow::Result<()> {
+    Session::open(site.platform, site.node, MAINTENANCE).await?.act("SELECT 1").await
+}
+
+/// See [`crate::server::engine::Engine::stop`].
+pub(super) async fn stop(site: Site<'_>) -> anyhow::Result<()> {
+    stop_within(site, STOP_LIMIT).await
+}
+
+/// Stops the server cleanly within `limit`, else by fencing.
+pub(super) async fn stop_within(site: Site<'_>, limit: Duration) -> anyhow::Result<()> {
+    let Site { platform, lease, node, .. } = site;
+    platform.signal(lease, node, Signal::Interrupt).await?;
+    let asked = Instant::now();
+    while platform.presence(node).await != Presence::Dead {
+        if asked.elapsed() > limit {
+            tracing::warn!(node = %node.id, "the server did not stop within {} s: killing it", limit.as_secs());
+            return platform.fence(lease, node).await;
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// Returns once new sessions run under the new files. Files with an error are not taken up at all: on its own the server
+/// would take those lines that it understands.
+pub(super) async fn reload(site: Site<'_>) -> anyhow::Result<()> {
+    let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
+    if let Some(row) = session.row(FIRST_ERROR, &[]).await? {
+        bail!("the server keeps its configuration, the new one has an error: {}", row.try_get::<_, String>(0)?);
+    }
+    let before = loaded_at(site).await?;
+    site.platform.signal(site.lease, site.node, Signal::Hangup).await?;
+    let asked = Instant::now();
+    while loaded_at(site).await? <= before {
+        ensure!(asked.elapsed() < RELOAD_LIMIT, "the server did not take up its configuration. Its log ends with:\n{}", tail(site).await);
+        sleep(POLL).await;
+    }
+    // No view tells of certificates; the log does, before the first new session.
+    let log = tail(site).await;
+    let since = log.rsplit_once("received SIGHUP").map_or("", |(_, since)| since);
+    ensure!(!since.contains("SSL configuration was not reloaded"), "the server keeps its certificate, it refused the new one: {since}");
+    Ok(())
+}
+
+/// What the files hold now, not what the server has. A changed setting that waits for a restart is shown as an error too.
+const FIRST_ERROR: &str = "SELECT format('%s, line %s: %s', file, line, error) FROM (
+        SELECT 'postgresql.conf' AS file, f.sourceline AS line, concat_ws(': ', f.name, f.error) AS error FROM pg_file_settings f
+        LEFT JOIN pg_settings s ON s.name = f.name WHERE f.error IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster'
+        UNION ALL SELECT 'pg_hba.conf', line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL
+    ) wrong LIMIT 1";
+
+/// A new session each time: it is born with the configuration that the server has then.
+async fn loaded_at(site: Site<'_>) -> anyhow::Result<OffsetDateTime> {
+    let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
+    let row = session.row("SELECT pg_conf_load_time()", &[]).await?.context("the server does not say when it read its configuration")?;
+    Ok(row.try_get(0)?)
+}
+
+async fn tail(site: Site<'_>) -> String {
+    site.platform.tail(site.node, SERVICE, TAIL_BYTES).await
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,91 @@
+//! Datastores: list, look, change.
+
+use crate::{
+    error::AppError,
+    model::{datastore::ListQuery, person::Role, status::Status},
+    server::domain::{self, Actor},
+    tests::world::{World, person},
+};
+use uuid::Uuid;
+
+#[tokio::test]
+async fn r078_an_empty_list_is_an_empty_list() {
+    let world = World::new().await;
+    let page = domain::datastore::list(&world.app, &world.actor, ListQuery::default()).await.unwrap();
+    assert_eq!((page.rows.len(), page.total, page.all, page.page, page.pages), (0, 0, 0, 1, 1));
+}
+
+#[tokio::test]
+async fn the_list_searches_filters_sorts_and_pages() {
+    let world = World::new().await;
+    world.ask("alpha", |d| (d.tags, d.volume_gb) = ("prod, eu".into(), "1".into())).await;
+    world.ask("beta_1", |d| (d.tags, d.volume_gb) = ("test".into(), "1".into())).await;
+    world.ask("betax1", |d| d.volume_gb = "1".into()).await;
+    let ask = |query: ListQuery| async { domain::datastore::list(&world.app, &world.actor, query).await.unwrap() };
+    let names = |page: crate::model::datastore::ListPage| page.rows.into_iter().map(|r| r.name).collect::<Vec<_>>();
+    assert_eq!(names(ask(ListQuery::default()).await), ["betax1", "beta_1", "alpha"], "newest first");
+    assert_eq!(names(ask(ListQuery { sort: "name".into(), ..ListQuery::default() }).await), ["alpha", "beta_1", "betax1"]);
+    assert_eq!(names(ask(ListQuery { q: "A_1".into(), ..ListQuery::default() }).await), ["beta_1"], "_ is a letter like others");
+    assert_eq!(names(ask(ListQuery { tag: "eu".into(), ..ListQuery::default() }).await), ["alpha"]);
+    assert_eq!(names(ask(ListQuery { status: Status::Running.word().into(), ..ListQuery::default() }).await), Vec::<String>::new());
+    assert_eq!(ask(ListQuery { status: Status::Queued.word().into(), ..ListQuery::default() }).await.total, 3);
+    let page = ask(ListQuery { page: 99, ..ListQuery::default() }).await;
+    assert_eq!((page.page, page.tags), (1, vec!["eu".to_owned(), "prod".to_owned(), "test".to_owned()]));
+}
+
+#[tokio::test]
+async fn others_datastores_do_not_exist() {
+    let world = World::new().await;
+    let id = world.ask("orders", |_| ()).await;
+    let stranger = person(&world.app).await;
+    let unknown = Uuid::now_v7();
+    for id in [id, unknown] {
+        assert_eq!(domain::datastore::get(&world.app, &stranger, id).await, Err(AppError::NotFound));
+        assert_eq!(domain::datastore::snapshot(&world.app, &stranger, id).await, Err(AppError::NotFound));
+        assert_eq!(domain::datastore::rename(&world.app, &stranger, id, "mine").await, Err(AppError::NotFound));
+        assert_eq!(domain::datastore::set_tags(&world.app, &stranger, id, "").await, Err(AppError::NotFound));
+        assert_eq!(domain::datastore::protect(&world.app, &stranger, id, true).await, Err(AppError::NotFound));
+        assert_eq!(domain::datastore::restart(&world.app, &stranger, id).await, Err(AppError::NotFound));
+        assert_eq!(domain::datastore::delete(&world.app, &stranger, id, "orders").await, Err(AppError::NotFound));
+        assert_eq!(domain::access::reveal(&world.app, &stranger, id).await, Err(AppError::NotFound));
+        assert_eq!(domain::access::connection(&world.app, &stranger, id, true).await, Err(AppError::NotFound));
+        assert_eq!(domain::activity::of_datastore(&world.app, &stranger, id).await, Err(AppError::NotFound));
+        assert_eq!(domain::firewall::show(&world.app, &stranger, id).await, Err(AppError::NotFound));
+        assert_eq!(domain::firewall::add(&world.app, &stranger, id, "10.0.0.0/8", "", "").await, Err(AppError::NotFound));
+        assert_eq!(domain::firewall::remove(&world.app, &stranger, id, unknown).await, Err(AppError::NotFound));
+    }
+    assert_eq!(domain::datastore::list(&world.app, &stranger, ListQuery::default()).await.unwrap().total, 0);
+}
+
+#[tokio::test]
+async fn roles_allow_what_they_say() {
+    let world = World::new().await;
+    let id = world.ask("orders", |_| ()).await;
+    let with = |role| Actor { me: crate::model::person::Me { role, ..world.actor.me.clone() }, ..world.actor.clone() };
+    let viewer = with(Role::Viewer);
+    assert!(domain::datastore::get(&world.app, &viewer, id).await.is_ok());
+    assert_eq!(domain::datastore::rename(&world.app, &viewer, id, "mine").await, Err(AppError::Forbidden));
+    assert_eq!(domain::firewall::add(&world.app, &viewer, id, "10.0.0.0/8", "", "").await, Err(AppError::Forbidden));
+    assert_eq!(domain::wizard::start(&world.app, &viewer).await, Err(AppError::Forbidden));
+    let member = with(Role::Member);
+    assert!(domain::datastore::rename(&world.app, &member, id, "ours").await.is_ok());
+    assert_eq!(domain::datastore::delete(&world.app, &member, id, "ours").await, Err(AppError::Forbidden));
+    assert_eq!(domain::access::reveal(&world.app, &member, id).await, Err(AppError::Forbidden), "r042: the owner alone");
+}
+
+#[tokio::test]
+async fn names_and_tags_change_and_are_audited() {
+    let world = World::new().await;
+    let id = world.ask("orders", |_| ()).await;
+    world.ask("taken", |_| ()).await;
+    domain::datastore::rename(&world.app, &world.actor, id, "sales").await.unwrap();
+    domain::datastore::rename(&world.app, &world.actor, id, "SALES").await.unwrap();
+    assert!(matches!(domain::datastore::rename(&world.app, &world.actor, id, "Taken").await, Err(AppError::Invalid(e)) if e.of("name").is_some()));
+    assert!(matches!(domain::datastore::rename(&world.app, &world.actor, id, "a b").await, Err(AppError::Invalid(_))));
+    domain::datastore::set_tags(&world.app, &world.actor, id, "prod, eu").await.unwrap();
+    let view = world.get(id).await;
+    assert_eq!((view.row.name.as_str(), view.row.tags), ("SALES", vec!["prod".to_owned(), "eu".to_owned()]));
+    let events = domain::activity::of_datastore(&world.app, &world.actor, id).await.unwrap().events;
+    assert_eq!(events.iter().map(|e| e.action.as_str()).collect::<Vec<_>>(), ["Set tags", "Rename", "Rename", "Create datastore"]);
+    assert_eq!((events[0].actor.as_str(), events[0].address.as_str()), ("Ada", "127.0.0.1"));
+}

@@ -1,0 +1,5 @@
+//! Use cases.
+
+mod datastores;
+mod firewall;
+mod wizard;

@@ -1,0 +1,8 @@
+//! Jobs: their order, their failures, their leases.
+
+mod create;
+mod delete;
+mod failure;
+mod leases;
+mod order;
+mod repeat;

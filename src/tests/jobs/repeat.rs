@@ -1,0 +1,56 @@
+//! Each step of each job, run twice: the second time changes nothing.
+
+use crate::{
+    model::status::Status,
+    server::{
+        db,
+        jobs::{kind::JobKind, steps},
+        platform::{ListenerKind, Platform, Route},
+    },
+    tests::world::World,
+};
+use uuid::Uuid;
+
+/// Claims the next job and does each of its steps twice, as a worker that died between effect and commit would.
+async fn twice(world: &World, kind: JobKind) {
+    let worker = Uuid::now_v7();
+    let job = db::jobs::claim(&world.app.db, world.app.host, worker).await.unwrap().unwrap();
+    assert_eq!(job.kind, kind.id());
+    for step in kind.steps() {
+        for time in ["first", "second"] {
+            steps::run(&world.app, &job, *step).await.unwrap_or_else(|e| panic!("{step}, {time} time: {e:#}"));
+        }
+    }
+    let mut tx = world.app.db.begin().await.unwrap();
+    db::jobs::end(&mut tx, job.id, "done", None).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_step_of_each_job_can_be_done_twice() {
+    let world = World::new().await;
+    let id = world.ask("orders", |d| d.allow = "127.0.0.1/32".into()).await;
+    twice(&world, JobKind::Create).await;
+    let view = world.until(id, Status::Running).await;
+    let ca = view.ca.clone().unwrap();
+    for kind in [JobKind::Restart, JobKind::Trust, JobKind::Heal, JobKind::Renew] {
+        let mut tx = world.app.db.begin().await.unwrap();
+        let job = db::jobs::NewJob { project: world.actor.me.project, datastore: id, host: world.app.host, kind, requested_by: None };
+        db::jobs::enqueue(&mut tx, job).await.unwrap();
+        tx.commit().await.unwrap();
+        twice(&world, kind).await;
+        let now = world.until(id, Status::Running).await;
+        assert_eq!(now.endpoints, view.endpoints, "{kind}: addresses stay");
+        assert_eq!(now.ca.unwrap().fingerprint, ca.fingerprint, "{kind}: the CA stays");
+        assert!(world.platform.routes_open(id).await.unwrap().contains(&Route { listener: ListenerKind::Primary, slot: 0 }), "{kind}");
+    }
+    {
+        let state = world.engine.0.lock().unwrap();
+        assert_eq!(state.users[&view.nodes[0].id].len(), 1);
+        assert_eq!(state.databases[&view.nodes[0].id].len(), 1);
+    }
+    crate::server::domain::datastore::delete(&world.app, &world.actor, id, "orders").await.unwrap();
+    twice(&world, JobKind::Delete).await;
+    world.until_gone(id).await;
+    assert!(world.platform.is_empty());
+}

@@ -1,0 +1,119 @@
+//! An engine that needs no programs: for tests of jobs, where the order of effects matters and not what a database is.
+
+use crate::{
+    model::engine::EngineKind,
+    server::{
+        engine::{Engine, Health, Installed, Settings, Site},
+        platform::{File, NodeSpec, Platform, Presence, Program},
+    },
+};
+use anyhow::ensure;
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// What the pretended servers hold, so that tests can see what was done, and how often.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// Users by node: name and verifier.
+    pub(crate) users: BTreeMap<Uuid, Vec<(String, String)>>,
+    /// Databases by node: name and owner.
+    pub(crate) databases: BTreeMap<Uuid, Vec<(String, String)>>,
+    /// How often each act was done.
+    pub(crate) acts: BTreeMap<&'static str, u32>,
+}
+
+/// The engine; clones share their state.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pretend(pub(crate) Arc<Mutex<State>>);
+
+impl Pretend {
+    fn note(&self, act: &'static str) {
+        *self.0.lock().unwrap().acts.entry(act).or_default() += 1;
+    }
+
+    /// The one version it has.
+    pub(crate) fn version() -> Installed {
+        Installed { major: "15".to_owned(), full: "15.0".to_owned(), programs: PathBuf::from("/nonexistent") }
+    }
+}
+
+#[async_trait]
+impl Engine for Pretend {
+    fn kind(&self) -> EngineKind {
+        EngineKind::PostgreSql
+    }
+
+    async fn installed(&self, _: &dyn Platform) -> Vec<Installed> {
+        vec![Self::version()]
+    }
+
+    async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()> {
+        self.note("initialise");
+        if !site.platform.has_file(site.node, "initialised").await? {
+            let file = File { name: "data/initialised".to_owned(), content: b"yes".to_vec(), secret: false };
+            site.platform.put_files(site.lease, site.node, &[file]).await?;
+        }
+        Ok(())
+    }
+
+    async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {
+        self.note("configure");
+        let file = File { name: "key.pem".to_owned(), content: settings.tls.key_pem.expose_secret().as_bytes().to_vec(), secret: true };
+        site.platform.put_files(site.lease, site.node, &[file]).await
+    }
+
+    async fn start(&self, site: Site<'_>) -> anyhow::Result<()> {
+        self.note("start");
+        ensure!(site.platform.has_file(site.node, "initialised").await?, "the data directory was not initialised");
+        site.platform.start(site.lease, site.node, "server", &Program { path: "/nonexistent".into(), args: vec![], env: vec![] }).await
+    }
+
+    async fn stop(&self, site: Site<'_>) -> anyhow::Result<()> {
+        self.note("stop");
+        site.platform.fence(site.lease, site.node).await
+    }
+
+    async fn reload(&self, _: Site<'_>) -> anyhow::Result<()> {
+        self.note("reload");
+        Ok(())
+    }
+
+    async fn harden(&self, _: Site<'_>) -> anyhow::Result<()> {
+        self.note("harden");
+        Ok(())
+    }
+
+    fn verifier(&self, password: &SecretString) -> SecretString {
+        format!("verifier of {} characters", password.expose_secret().len()).into()
+    }
+
+    async fn ensure_user(&self, site: Site<'_>, user: &str, verifier: &SecretString) -> anyhow::Result<()> {
+        self.note("ensure_user");
+        let mut state = self.0.lock().unwrap();
+        let users = state.users.entry(site.node.id).or_default();
+        users.retain(|(name, _)| name != user);
+        users.push((user.to_owned(), verifier.expose_secret().to_owned()));
+        Ok(())
+    }
+
+    async fn ensure_database(&self, site: Site<'_>, database: &str, owner: &str) -> anyhow::Result<()> {
+        self.note("ensure_database");
+        let mut state = self.0.lock().unwrap();
+        let databases = state.databases.entry(site.node.id).or_default();
+        databases.retain(|(name, _)| name != database);
+        databases.push((database.to_owned(), owner.to_owned()));
+        Ok(())
+    }
+
+    async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
+        ensure!(matches!(platform.presence(node).await, Presence::Running { .. }), "nothing answers");
+        Ok(Health { version: "15.0".to_owned(), writable: true, started_at: OffsetDateTime::UNIX_EPOCH })
+    }
+}
