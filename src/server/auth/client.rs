@@ -4,7 +4,10 @@
 //! The issuer is looked up when it is needed first and again from time to time: one that is down keeps nobody from
 //! starting Granary, nor those who are signed in from working.
 
-use super::allow::{self, Claims};
+use super::{
+    allow::{self, Claims},
+    http::{Http, HttpError},
+};
 use crate::server::{
     config::{Allow, Config},
     db::people::Identity,
@@ -12,7 +15,7 @@ use crate::server::{
 use anyhow::{Context, anyhow};
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, AdditionalProviderMetadata, AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret,
-    CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IdTokenFields, IssuerUrl,
+    CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl,
     LogoutProviderMetadata, LogoutRequest, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, PostLogoutRedirectUrl,
     ProviderMetadata, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse, UserInfoClaims,
     core::{
@@ -33,10 +36,6 @@ use url::Url;
 
 /// How long what an issuer says of itself is believed without asking again.
 const FRESH: Duration = Duration::from_secs(60 * 60);
-const CONNECT: Duration = Duration::from_secs(3);
-const REQUEST: Duration = Duration::from_secs(10);
-/// Largest answer of an issuer; its keys and metadata are some kilobytes.
-const LARGEST: usize = 1 << 20;
 /// Longest name and mail address that are kept, in characters.
 const LONGEST: usize = 200;
 
@@ -152,16 +151,6 @@ pub enum Trouble {
     NotAllowed(String),
 }
 
-#[derive(Debug, thiserror::Error)]
-enum HttpError {
-    #[error(transparent)]
-    Failed(#[from] reqwest::Error),
-    #[error("the answer is larger than {LARGEST} bytes")]
-    TooLarge,
-    #[error(transparent)]
-    Malformed(#[from] openidconnect::http::Error),
-}
-
 /// What was learned of the issuer.
 struct Known {
     metadata: Metadata,
@@ -178,7 +167,7 @@ pub struct Client {
     after_sign_out: PostLogoutRedirectUrl,
     /// `None`: every account of the built-in provider is welcome.
     allow: Option<Vec<Allow>>,
-    http: reqwest::Client,
+    http: Http,
     known: RwLock<Option<Arc<Known>>>,
     /// Held while the issuer is asked: once for all who wait.
     asking: Mutex<()>,
@@ -191,21 +180,10 @@ impl Client {
     /// When a URL is none, or the HTTP client cannot be made.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let at = |path: &str| config.public_url.join(path).map(String::from);
-        let builtin = config.oidc.is_none();
         let (issuer, id) = match &config.oidc {
             Some(oidc) => (oidc.issuer.clone(), oidc.client_id.clone()),
             None => (at(super::dev_provider::PATH)?, super::dev_provider::CLIENT_ID.to_owned()),
         };
-        // An answer that leads elsewhere could lead into the operator's network.
-        let mut http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(REQUEST)
-            .user_agent(concat!("granary/", env!("CARGO_PKG_VERSION")));
-        if builtin {
-            // The built-in provider opens for this machine alone, not for its proxy.
-            http = http.no_proxy();
-        }
         Ok(Self {
             issuer: IssuerUrl::new(issuer)?,
             id: ClientId::new(id),
@@ -213,7 +191,8 @@ impl Client {
             redirect: RedirectUrl::new(at("/auth/callback")?)?,
             after_sign_out: PostLogoutRedirectUrl::new(at("/sign-in")?)?,
             allow: config.oidc.as_ref().map(|oidc| oidc.allow.clone()),
-            http: http.build()?,
+            // The built-in provider opens for this machine alone, not for its proxy.
+            http: Http::new(config.oidc.is_none())?,
             known: RwLock::default(),
             asking: Mutex::default(),
         })
@@ -251,10 +230,9 @@ impl Client {
     pub async fn finish(&self, pending: Pending, code: String, issuer: Option<&str>) -> Result<SignedIn, Trouble> {
         let known = self.known(FRESH).await?;
         self.check_issuer(&known, issuer)?;
-        let http = |request| self.send(request);
         let request = known.client.exchange_code(AuthorizationCode::new(code)).map_err(|e| Trouble::Refused(e.into()))?;
         let tokens: Tokens =
-            request.set_pkce_verifier(PkceCodeVerifier::new(pending.verifier)).request_async(&http).await.map_err(token_trouble)?;
+            request.set_pkce_verifier(PkceCodeVerifier::new(pending.verifier)).request_async(&self.http).await.map_err(token_trouble)?;
         let id_token = tokens.id_token().ok_or_else(|| Trouble::Refused(anyhow!("there is no ID token in it")))?;
         let nonce = Nonce::new(pending.nonce);
         let (known, claims) = self.verify(known, id_token, &nonce).await?;
@@ -331,8 +309,7 @@ impl Client {
     }
 
     async fn ask(&self) -> anyhow::Result<Known> {
-        let http = |request| self.send(request);
-        let metadata = Metadata::discover_async(self.issuer.clone(), &http).await.with_context(|| format!("its metadata at {}", self.issuer.as_str()))?;
+        let metadata = Metadata::discover_async(self.issuer.clone(), &self.http).await.with_context(|| format!("its metadata at {}", self.issuer.as_str()))?;
         let secret = self.secret.as_ref().map(|secret| ClientSecret::new(secret.expose_secret().to_owned()));
         let client = Oidc::from_provider_metadata(metadata.clone(), self.id.clone(), secret).set_redirect_uri(self.redirect.clone());
         // Basic is what an issuer supports that does not say.
@@ -373,10 +350,9 @@ impl Client {
         if complete || known.client.user_info_url().is_none() {
             return Ok(None);
         }
-        let http = |request| self.send(request);
         let request = known.client.user_info(tokens.access_token().clone(), Some(claims.subject().clone()));
         let request = request.map_err(|e| Trouble::Refused(e.into()))?;
-        request.request_async(&http).await.map(Some).map_err(|e| Trouble::Refused(anyhow!(e).context("its user info")))
+        request.request_async(&self.http).await.map(Some).map_err(|e| Trouble::Refused(anyhow!(e).context("its user info")))
     }
 
     fn judge(&self, token: &IdTokenClaims, info: Option<&UserInfoClaims<More, CoreGenderClaim>>) -> (Identity, Claims) {
@@ -401,22 +377,6 @@ impl Client {
         let claims = Claims { subject: subject.clone(), verified_email: email.clone().filter(|_| verified == Some(true)), groups };
         let identity = Identity { issuer: self.issuer.as_str().to_owned(), subject, email: email.and_then(short), name: name.and_then(short) };
         (identity, claims)
-    }
-
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let mut answer = self.http.execute(request.try_into()?).await?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            if body.len() + chunk.len() > LARGEST {
-                return Err(HttpError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let mut response = openidconnect::http::Response::builder().status(answer.status());
-        for (name, value) in answer.headers() {
-            response = response.header(name, value);
-        }
-        Ok(response.body(body)?)
     }
 }
 
