@@ -16,7 +16,8 @@ pub fn parse(value: &str) -> Result<IpNet, String> {
         return Err("This is too long for an address range, such as 1.2.3.4/32.".to_owned());
     }
     let Some((address, prefix)) = value.split_once('/') else {
-        return address(value).map(IpNet::from);
+        let address = address(value)?;
+        return mapped(address).map(|()| IpNet::from(address));
     };
     let address = self::address(address)?;
     let most: u8 = if address.is_ipv4() { 32 } else { 128 };
@@ -27,6 +28,7 @@ pub fn parse(value: &str) -> Result<IpNet, String> {
         .filter(|p| *p <= most && prefix.bytes().all(|b| b.is_ascii_digit()))
         .ok_or_else(|| format!("After the slash stands a number from 0 to {most} for {family}; “{prefix}” is not one."))?;
     let net = IpNet::new(address, prefix).map_err(|e| e.to_string())?;
+    mapped(address)?;
     if net.trunc() == net {
         Ok(net)
     } else {
@@ -38,6 +40,14 @@ pub fn parse(value: &str) -> Result<IpNet, String> {
 #[must_use]
 pub fn is_everyone(net: IpNet) -> bool {
     net.prefix_len() == 0
+}
+
+/// An IPv4 client is never seen under an IPv4-mapped IPv6 address, so a source written so would match nobody.
+fn mapped(address: IpAddr) -> Result<(), String> {
+    match address {
+        IpAddr::V6(six) => six.to_ipv4_mapped().map_or(Ok(()), |four| Err(format!("Write IPv4 addresses as such: {four} instead of {six}."))),
+        IpAddr::V4(_) => Ok(()),
+    }
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {
@@ -69,6 +79,8 @@ mod tests {
             ("2001:db8::1/64", "2001:db8::/64"),
             ("example.org", "not an IPv4"),
             ("1.2.3.4/", "0 to 32"),
+            ("::ffff:1.2.3.0/120", "1.2.3.0"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
         ] {
             assert!(parse(bad).unwrap_err().contains(says), "{bad}: {:?}", parse(bad));
         }

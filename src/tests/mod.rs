@@ -3,5 +3,6 @@
 mod domain;
 mod jobs;
 pub(crate) mod pretend;
+mod real;
 pub(crate) mod support;
 pub(crate) mod world;

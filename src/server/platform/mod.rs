@@ -1,17 +1,20 @@
 //! Where nodes live. A platform makes a node, runs programs and places files on it, stops it, fences it, destroys it,
 //! and exposes endpoints. It never knows what a database is.
 //!
-//! # The contract (one suite, [`contract`], runs against every platform)
+//! # The contract (one suite, `contract.rs`, runs against every platform)
 //! * Every effect is an "ensure": doing it again, or after a kill in its middle, ends in the same state.
 //! * Every effect takes a [`Lease`]. A platform stores the greatest token it has seen for a datastore and refuses a
-//!   lower one with [`Stale`]; effects on one datastore never overlap.
+//!   lower one with [`Stale`]; effects on one datastore never overlap. One waits up to 30 s for another, on top of its
+//!   own time; once begun it goes on to its end, also when its caller no longer waits.
 //! * A platform uses only what it made: a directory, user, process or address it cannot prove to be this datastore's
 //!   is an error, never reused and never signalled.
 //! * [`Platform::fence`] returns `Ok` only after checking that nothing of the node can write any more. When that cannot
 //!   be known, [`Presence::Unknown`] and an error say so: callers must be able to wait or refuse.
 //! * Every call ends by itself within its documented time.
 
-pub mod contract;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
 pub mod fake;
 pub mod local;
 
@@ -42,6 +45,16 @@ pub struct Stale {
     /// The token that was shown.
     pub token: i64,
     /// The greatest token seen.
+    pub seen: i64,
+}
+
+/// Routes of an older epoch than one the edge has seen: whoever decided them did not know of a later decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("routes of epoch {epoch} are refused: the edge has seen epoch {seen}, and keeps what that asked for")]
+pub struct OldEpoch {
+    /// The epoch that was shown.
+    pub epoch: i64,
+    /// The greatest epoch seen.
     pub seen: i64,
 }
 
@@ -221,7 +234,8 @@ pub trait Platform: Send + Sync {
     /// Existing files that match absolute patterns with `*` for one path segment or a part of it, in order. Immediate.
     async fn find(&self, patterns: &[String]) -> Vec<PathBuf>;
 
-    /// Runs an installed program outside any node, without rights: to ask for its version. At most 10 s.
+    /// Runs an installed program outside any node, without rights: to ask for its version. Any exit code is an answer.
+    /// At most 10 s.
     async fn ask(&self, program: &Program) -> anyhow::Result<Output>;
 
     /// Whether nobody holds this address: a bind probe. Immediate.
@@ -243,13 +257,16 @@ pub trait Platform: Send + Sync {
     async fn wipe_data(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()>;
 
     /// Runs a program as the node's user until it ends; it is killed with its children after `limit`. An exit code
-    /// other than 0 is an error that carries the end of its standard error.
+    /// other than 0 is an error that carries the end of its standard error. Nothing of it is left afterwards, nor of a
+    /// run whose Granary died; when no service runs, nothing at all of the node.
     async fn run(&self, lease: Lease, node: &NodeSpec, program: &Program, limit: Duration) -> anyhow::Result<Output>;
 
-    /// Starts the node's service unless it runs. It outlives Granary. Its output goes to `<log>/<service>.log`.
+    /// Starts the node's service unless it runs; what a dead one left is killed first. It outlives Granary. Its output
+    /// goes to `<log>/<service>.log`.
     async fn start(&self, lease: Lease, node: &NodeSpec, service: &str, program: &Program) -> anyhow::Result<()>;
 
-    /// Whether the node's service is there. Immediate.
+    /// Whether the node's service is there: the very process that was started. When it is gone but left processes
+    /// behind, that is [`Presence::Unknown`], since they may still write. Immediate.
     async fn presence(&self, node: &NodeSpec) -> Presence;
 
     /// The end of a service's output, at most `bytes`.
@@ -298,6 +315,6 @@ pub trait Platform: Send + Sync {
     /// Ends the edge and removes all of it.
     async fn destroy_edge(&self, lease: Lease, datastore: Uuid) -> anyhow::Result<()>;
 
-    /// Removes what belongs to the datastore as a whole, after its nodes and its edge.
+    /// Removes what belongs to the datastore as a whole, after its nodes and its edge; refused while one is there.
     async fn destroy_datastore(&self, lease: Lease) -> anyhow::Result<()>;
 }

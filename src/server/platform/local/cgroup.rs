@@ -1,9 +1,10 @@
 //! Control groups: the kernel's own list of what belongs to a node. Version 2 where there is one we may write, else a
 //! hierarchy of version 1, else none. The freezer of version 1 is never used: it holds back SIGKILL.
 
+use super::users::is_root;
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -20,16 +21,25 @@ pub struct Cgroups {
 impl Cgroups {
     /// Finds a hierarchy where a child of ours can be placed, by placing one. `name` is this home's own.
     pub fn find(name: &str) -> Option<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let root = rustix::process::geteuid().is_root();
-        let found = candidates(&mounts, &own, root).into_iter().map(|parent| Self { base: parent.join(name) });
-        found.into_iter().find(Self::works)
+        Self::all(name).next()
+    }
+
+    /// Every hierarchy that would do, best first.
+    pub fn all(name: &str) -> impl Iterator<Item = Self> {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let parents = candidates(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"), is_root());
+        parents.into_iter().map(move |parent| Self { base: parent.join(name) }).filter(Self::works)
     }
 
     /// The group of a node or an edge; not made yet.
     pub fn group(&self, name: &str) -> Cgroup {
         Cgroup { path: self.base.join(name) }
+    }
+
+    /// The home's group.
+    #[cfg(test)]
+    pub fn base(&self) -> &std::path::Path {
+        &self.base
     }
 
     /// Removes the home's group when it is empty.
@@ -142,11 +152,6 @@ impl Cgroup {
         let Some(entries) = or_none(fs::read_dir(&self.path))? else { return Ok(Vec::new()) };
         let dirs = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
         Ok(dirs.map(|e| Self { path: e.path() }).collect())
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 

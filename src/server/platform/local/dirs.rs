@@ -143,17 +143,19 @@ fn check(home: &Path) -> anyhow::Result<()> {
     let about = fs::metadata(home)?;
     let me = User::me().uid;
     ensure!(
-        about.uid() == me && about.mode() & 0o022 == 0,
+        about.uid() == me && about.mode() & 0o002 == 0,
         "the home {} belongs to user {} with mode {:o}, but Granary runs as user {me}: choose a home that only this user can change",
         home.display(),
         about.uid(),
         about.mode() & 0o7777
     );
+    // A user's umask often leaves what it makes open to its group.
+    let mode = about.mode() & 0o7757 | if is_root() { 0o011 } else { 0 };
+    if about.mode() & 0o7777 != mode {
+        fs::set_permissions(home, Permissions::from_mode(mode))?;
+    }
     if !is_root() {
         return Ok(());
-    }
-    if about.mode() & 0o001 == 0 {
-        fs::set_permissions(home, Permissions::from_mode(about.mode() & 0o7777 | 0o011))?;
     }
     for above in home.ancestors().skip(1) {
         ensure!(

@@ -112,22 +112,28 @@ pub fn relative(name: &str) -> anyhow::Result<&Path> {
 pub fn used(directory: &Path) -> io::Result<u64> {
     /// Of `st_blocks`, whatever the file system's own is.
     const BLOCK: u64 = 512;
-    let gone = |e: &io::Error| e.kind() == ErrorKind::NotFound;
     let mut bytes = fs::symlink_metadata(directory)?.blocks() * BLOCK;
-    for entry in fs::read_dir(directory)? {
-        let about = match entry.and_then(|e| Ok((e.metadata()?, e.path()))) {
-            Err(e) if gone(&e) => continue,
-            about => about?,
-        };
-        bytes += match about {
-            (about, path) if about.is_dir() => match used(&path) {
-                Err(e) if gone(&e) => 0,
-                inside => inside?,
-            },
-            (about, _) => about.blocks() * BLOCK,
-        };
+    // A list rather than recursion: how deep it goes is not for us to decide.
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        let Some(entries) = unless_gone(fs::read_dir(directory))? else { continue };
+        for entry in entries {
+            let entry = entry?;
+            let Some(about) = unless_gone(entry.metadata())? else { continue };
+            bytes += about.blocks() * BLOCK;
+            if about.is_dir() {
+                directories.push(entry.path());
+            }
+        }
     }
     Ok(bytes)
+}
+
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// The last bytes of a file; nothing when it cannot be read.

@@ -1,6 +1,10 @@
 //! Starting a program: in its set's control group, in a session of its own, with its user's rights and no more.
 
-use super::{proc, record::Record, users::{User, is_root}};
+use super::{
+    proc,
+    record::Record,
+    users::{User, is_root},
+};
 use crate::server::platform::Program;
 use anyhow::{Context, bail, ensure};
 use std::{
@@ -72,7 +76,7 @@ impl Launch<'_> {
         stdin.set_nonblocking(false)?;
         let mut command = Command::new("/bin/sh");
         command.args(["-c", WAIT_THEN_EXEC, "granary"]).arg(self.group.take().unwrap_or_default());
-        command.arg("setsid").args(with_rights_of(self.user)).arg(&self.program.path).args(&self.program.args);
+        command.arg(tool("setsid")).args(with_rights_of(self.user)).arg(&self.program.path).args(&self.program.args);
         environment(&mut command, self.program);
         command.current_dir(self.directory);
         command.stdin(OwnedFd::from(stdin));
@@ -108,12 +112,18 @@ async fn settle(pid: u32, user: User) -> anyhow::Result<()> {
 
 /// The words that run what follows them as this user, for ever without a way to gain rights.
 pub fn with_rights_of(user: User) -> Vec<OsString> {
-    let mut words = vec!["setpriv".to_owned(), "--no-new-privs".to_owned()];
+    let mut words = vec!["--no-new-privs".to_owned()];
     if is_root() {
         words.extend([format!("--reuid={}", user.uid), format!("--regid={}", user.gid), "--clear-groups".to_owned()]);
     }
     words.push("--".to_owned());
-    words.into_iter().map(OsString::from).collect()
+    std::iter::once(tool("setpriv").into()).chain(words.into_iter().map(OsString::from)).collect()
+}
+
+/// Where a program of the system is: a program's own PATH must not decide which one drops its rights.
+pub fn tool(name: &str) -> PathBuf {
+    let usual = Path::new("/usr/bin").join(name);
+    if usual.is_file() { usual } else { Path::new("/bin").join(name) }
 }
 
 /// The minimal environment and the program's own: nothing of Granary's settings reaches it.

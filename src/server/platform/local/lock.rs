@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub const WAIT: Duration = Duration::from_secs(30);
 
 /// How long the tokens of what is gone are kept: longer than any worker can sleep unnoticed.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// The right to do one effect, until it is dropped.
 #[derive(Debug)]
@@ -152,7 +152,7 @@ mod tests {
             drop(take(&dirs, Lease { datastore, token: 1 }).await.unwrap());
             let file = File::options().write(true).open(dirs.lock(datastore)).unwrap();
             #[expect(clippy::disallowed_methods, reason = "the sweep compares with the machine's clock")]
-            file.set_modified(SystemTime::now() - Duration::from_secs(age * 24 * 60 * 60)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_hours(age * 24)).unwrap();
         }
         sweep(&dirs);
         assert_eq!([old, living, fresh].map(|d| dirs.lock(d).exists()), [false, true, true]);

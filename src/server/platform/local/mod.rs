@@ -21,9 +21,7 @@ mod tests;
 mod users;
 mod volume;
 
-use super::{
-    Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Stream,
-};
+use super::{Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Stream};
 use crate::model::catalogue::Region;
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
@@ -65,8 +63,7 @@ impl Local {
     pub fn new(home: impl AsRef<Path>, region: &Region) -> anyhow::Result<Self> {
         ensure!(region.platform == "local", "the region {} is of the platform “{}”, not “local”", region.id, region.platform);
         for (program, package) in [("setpriv", "util-linux"), ("setsid", "util-linux"), ("sh", "dash")] {
-            let found = ["/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(program).is_file());
-            ensure!(found, "{program} is missing: install the package {package}");
+            ensure!(launch::tool(program).is_file(), "{program} is missing: install the package {package}");
         }
         let dirs = Dirs::open(home.as_ref())?;
         lock::sweep(&dirs);
@@ -123,7 +120,6 @@ impl Inner {
     /// Removes what belongs to a datastore as a whole.
     async fn destroy_datastore(self: Arc<Self>, datastore: Uuid) -> anyhow::Result<()> {
         let own = self.dirs.datastore(datastore);
-        own.is_there()?;
         let nodes = fs::read_dir(self.dirs.nodes(datastore)).into_iter().flatten().count();
         ensure!(nodes == 0, "datastore {datastore} still has nodes: destroy them first");
         ensure!(!self.dirs.edge(datastore).is_there()?, "datastore {datastore} still has its edge: destroy it first");

@@ -37,17 +37,22 @@ impl Owned {
     /// Makes it, with its mark or not at all. Its parent exists. Nodes' users can pass through it, not read it.
     pub fn ensure(&self) -> anyhow::Result<&Path> {
         if !self.is_there()? {
-            let new = self.half_made();
-            clear(&new)?;
-            DirBuilder::new().mode(0o700).create(&new)?;
-            files::replace(&new.join(MARK), self.what.as_bytes())?;
-            fs::set_permissions(&new, Permissions::from_mode(passable()))?;
-            fs::rename(&new, &self.path)?;
+            self.make().with_context(|| format!("{} cannot be made", self.path.display()))?;
         }
         Ok(&self.path)
     }
 
-    /// Whether it is there and ours.
+    fn make(&self) -> anyhow::Result<()> {
+        let new = self.half_made();
+        clear(&new)?;
+        DirBuilder::new().mode(0o700).create(&new)?;
+        files::replace(&new.join(MARK), self.what.as_bytes())?;
+        fs::set_permissions(&new, Permissions::from_mode(passable()))?;
+        Ok(fs::rename(&new, &self.path)?)
+    }
+
+    /// Whether it is there and ours. An empty one without a mark counts as not there: a removal that was broken off
+    /// leaves one, and it holds nothing of anybody.
     ///
     /// # Errors
     /// When something else is in its place.
@@ -57,13 +62,17 @@ impl Owned {
             about => about?,
         };
         let ours = about.is_dir() && about.uid() == User::me().uid && about.mode() & 0o022 == 0;
+        if ours && self.is_marked() {
+            return Ok(true);
+        }
+        let empty = ours && fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none());
         ensure!(
-            ours && self.is_marked(),
+            empty,
             "{} is in the way: Granary did not make it as {}, and leaves it alone. Move it away, then retry.",
             self.path.display(),
             self.what
         );
-        Ok(true)
+        Ok(false)
     }
 
     /// Removes it with all that is in it; its mark goes last, so that this can be repeated.
@@ -72,17 +81,14 @@ impl Owned {
     /// When something else is in its place, which is left alone.
     pub fn remove(&self) -> anyhow::Result<()> {
         clear(&self.half_made())?;
-        // An empty one without a mark is what a removal that was broken off leaves, and holds nothing of anybody.
-        if fs::symlink_metadata(&self.path).is_ok_and(|m| m.is_dir()) && !self.is_marked() && fs::remove_dir(&self.path).is_ok() {
-            return Ok(());
+        if self.is_there()? {
+            empty(&self.path, Some(MARK))?;
+            fs::remove_file(self.path.join(MARK))?;
         }
-        if !self.is_there()? {
-            return Ok(());
+        match fs::remove_dir(&self.path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e).with_context(|| format!("{} cannot be removed", self.path.display())),
+            _ => Ok(()),
         }
-        empty(&self.path, Some(MARK))?;
-        fs::remove_file(self.path.join(MARK))?;
-        fs::remove_dir(&self.path)?;
-        Ok(())
     }
 
     fn is_marked(&self) -> bool {
@@ -109,7 +115,7 @@ pub fn passable() -> u32 {
 pub fn leaf(path: &Path, user: User, mode: u32) -> anyhow::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        made => made.with_context(|| format!("{} cannot be made", path.display()))?,
+        done => done.with_context(|| format!("{} cannot be made", path.display()))?,
     }
     let about = fs::symlink_metadata(path)?;
     let me = User::me().uid;

@@ -1,7 +1,7 @@
 //! Programs that run until they end, with a limit. Nothing of one is left afterwards.
 
 use super::{
-    launch::{Launch, environment, with_rights_of},
+    launch::{Launch, environment, tool, with_rights_of},
     proc::{self, Stat},
     processes::{FENCE, ProcessSet, kill, until_empty},
     record::Record,
@@ -77,7 +77,7 @@ impl ProcessSet {
 /// # Errors
 /// When it cannot be started or does not end within 10 s.
 pub async fn ask(program: &Program) -> anyhow::Result<Output> {
-    let mut command = Command::new("setsid");
+    let mut command = Command::new(tool("setsid"));
     command.args(with_rights_of(User::nobody())).arg(&program.path).args(&program.args);
     environment(&mut command, program);
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -124,11 +124,8 @@ fn family(leader: u32) -> io::Result<Vec<u32>> {
     let all: Vec<Stat> = proc::all()?.into_iter().filter_map(proc::stat).collect();
     let mut family = vec![leader];
     loop {
-        let more: Vec<u32> = all
-            .iter()
-            .filter(|s| !family.contains(&s.pid) && (s.session == leader || family.contains(&s.parent)))
-            .map(|s| s.pid)
-            .collect();
+        let more: Vec<u32> =
+            all.iter().filter(|s| !family.contains(&s.pid) && (s.session == leader || family.contains(&s.parent))).map(|s| s.pid).collect();
         if more.is_empty() {
             break;
         }

@@ -177,7 +177,7 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         let accounts: Vec<Account> = (0..4).map(|_| Account::of(Uuid::new_v4())).collect();
         // Two homes: only the machine's own lock keeps these apart.
-        let locks = |i: usize| if i % 2 == 0 { home.path() } else { other.path() };
+        let locks = |i: usize| if i < 2 { home.path() } else { other.path() };
         let made = futures::future::join_all(accounts.iter().enumerate().map(|(i, a)| a.ensure(locks(i)))).await;
         let again = accounts[0].ensure(home.path()).await;
         let removed = futures::future::join_all(accounts.iter().enumerate().map(|(i, a)| a.remove(locks(i)))).await;
@@ -186,7 +186,9 @@ mod tests {
         uids.sort_unstable();
         uids.dedup();
         assert_eq!(uids.len(), 4);
-        removed.into_iter().for_each(|r| r.unwrap());
+        for done in removed {
+            done.unwrap();
+        }
         assert!(accounts.iter().all(|a| a.find().unwrap().is_none()));
         accounts[0].remove(home.path()).await.unwrap();
         assert!(!fs::read_to_string("/etc/group").unwrap().contains(&accounts[0].name));

@@ -1,0 +1,289 @@
+//! The whole on this machine: real PostgreSQL, real HAProxy, real psql; only the browser is missing.
+
+use super::{support, world};
+use crate::{
+    model::{datastore::DatastoreView, job::JobState, snippet::Connection, status::Status},
+    server::{
+        assemble,
+        config::Config,
+        db::{self, plan::Plan},
+        domain::{self, Actor},
+        jobs::{faults::Faults, runner::Runner, stop_all},
+        monitor,
+        platform::{Platform, Presence},
+        state::App,
+    },
+};
+use std::{
+    collections::BTreeMap,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+use tokio::{io::AsyncWriteExt, process::Command};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running Granary without its pages.
+struct Machine {
+    app: App,
+    actor: Actor,
+    home: tempfile::TempDir,
+    _runner: Runner,
+    stop: CancellationToken,
+}
+
+impl Machine {
+    async fn new() -> Self {
+        let (db, home) = (support::database().await, support::home());
+        let values = BTreeMap::from([("GRANARY_HOME".to_owned(), home.path().display().to_string())]);
+        let app = assemble::assemble(Config::from_values(&values).unwrap(), db.options.clone()).await.unwrap();
+        let actor = world::person(&app).await;
+        let stop = CancellationToken::new();
+        let runner = Runner::start(app.clone(), Faults::default()).await.unwrap();
+        tokio::spawn(monitor::run::run(app.clone(), stop.clone()));
+        Self { app, actor, home, _runner: runner, stop }
+    }
+
+    async fn ask(&self, name: &str, allow: &str) -> Uuid {
+        let id = domain::wizard::start(&self.app, &self.actor).await.unwrap();
+        let (mut draft, ..) = domain::wizard::show(&self.app, &self.actor, id).await.unwrap();
+        (draft.name, draft.allow) = (name.to_owned(), allow.to_owned());
+        for step in crate::model::draft::Step::ALL {
+            domain::wizard::save(&self.app, &self.actor, id, step, "", draft.clone()).await.unwrap();
+        }
+        domain::wizard::finish(&self.app, &self.actor, id).await.unwrap()
+    }
+
+    async fn until(&self, id: Uuid, what: impl Fn(&DatastoreView) -> bool) -> DatastoreView {
+        let begun = Instant::now();
+        loop {
+            let view = domain::datastore::get(&self.app, &self.actor, id).await.unwrap();
+            if what(&view) {
+                return view;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{view:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn until_running(&self, id: Uuid) -> DatastoreView {
+        self.until(id, |v| v.row.status == Status::Running && v.job.as_ref().is_some_and(|j| j.state == JobState::Done)).await
+    }
+
+    /// Process id of the server.
+    async fn server(&self, id: Uuid) -> u32 {
+        let plan = Plan::load(&self.app.db, id).await.unwrap();
+        match self.platform().presence(&plan.node_spec(&plan.nodes[0])).await {
+            Presence::Running { pid } => pid.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn platform(&self) -> &dyn Platform {
+        self.app.platform("local").unwrap()
+    }
+
+    async fn psql(&self, id: Uuid, sql: &str) -> Result<String, String> {
+        let output = self.psql_command(id).await.args(["-Atc", sql]).output().await.unwrap();
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
+        } else {
+            Err(String::from_utf8(output.stderr).unwrap())
+        }
+    }
+
+    /// psql as the connection assistant has it, with the CA in a file.
+    async fn psql_command(&self, id: Uuid) -> Command {
+        let c: Connection = domain::access::connection(&self.app, &self.actor, id, true).await.unwrap();
+        let ca = self.home.path().join(c.ca_file());
+        std::fs::write(&ca, Plan::load(&self.app.db, id).await.unwrap().ca_pem.unwrap()).unwrap();
+        let url = format!(
+            "postgresql://{}@{}:{}/{}?sslmode=verify-full&sslrootcert={}&connect_timeout=5",
+            c.user,
+            c.host,
+            c.port,
+            c.database,
+            ca.display()
+        );
+        let mut command = Command::new("psql");
+        command.arg(url).env("PGPASSWORD", c.password.unwrap()).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+}
+
+/// A file system of its own on a directory; taken off at the end.
+struct Small<'a>(&'a std::path::Path);
+
+impl<'a> Small<'a> {
+    fn mount(path: &'a std::path::Path, options: &str) -> Self {
+        let status = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).status().unwrap();
+        assert!(status.success());
+        Self(path)
+    }
+
+    fn grow(&self, options: &str) {
+        assert!(std::process::Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for Small<'_> {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_a_failed_step_with_its_reason_and_retry_works_once_there_is_room() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can mount a small disk");
+        return;
+    }
+    let machine = Machine::new().await;
+    let volumes = machine.home.path().join("volumes");
+    std::fs::create_dir_all(&volumes).unwrap();
+    let disk = Small::mount(&volumes, "size=12m,mode=0711");
+    let id = machine.ask("orders", "127.0.0.1/32").await;
+    let view = machine.until(id, |v| v.row.status == Status::Failed).await;
+    let job = view.job.unwrap();
+    let reason = job.steps.iter().find_map(|s| s.log_excerpt.clone()).unwrap();
+    assert!(reason.contains("No space left on device"), "{reason}");
+    disk.grow("size=800m");
+    domain::work::retry(&machine.app, &machine.actor, id, job.id).await.unwrap();
+    machine.until_running(id).await;
+    assert_eq!(machine.psql(id, "select 1").await.unwrap(), "1");
+    domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
+    let begun = Instant::now();
+    while domain::datastore::get(&machine.app, &machine.actor, id).await.is_ok() {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_named_and_retry_works_once_it_is_free() {
+    let machine = Machine::new().await;
+    let id = machine.ask("orders", "127.0.0.1/32").await;
+    machine.until_running(id).await;
+    let c = domain::access::connection(&machine.app, &machine.actor, id, false).await.unwrap();
+    assert_eq!(stop_all::stop_all(&machine.app).await.unwrap(), 0);
+    // Whoever is quicker: the test takes the endpoint before the monitor starts the edge again.
+    let thief = loop {
+        match std::net::TcpListener::bind((c.host.as_str(), c.port)) {
+            Ok(thief) => break thief,
+            Err(_) => assert_eq!(stop_all::stop_all(&machine.app).await.unwrap(), 0),
+        }
+    };
+    let view = machine.until(id, |v| v.job.as_ref().is_some_and(|j| j.error.as_ref().is_some_and(|e| e.contains(&c.host)))).await;
+    assert!(view.job.unwrap().steps.iter().any(|s| s.log_excerpt.as_ref().is_some_and(|e| e.contains("5432"))));
+    drop(thief);
+    machine.until_running(id).await;
+    assert_eq!(machine.psql(id, "select 1").await.unwrap(), "1");
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let app = self.app.clone();
+        // On a thread of its own: the test's runtime may be ending.
+        let _ = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                let plans =
+                    sqlx::query_scalar::<_, Uuid>("SELECT id FROM datastores WHERE deleted_at IS NULL").fetch_all(&app.db).await.unwrap_or_default();
+                for id in plans {
+                    let Ok(plan) = Plan::load(&app.db, id).await else { continue };
+                    let Ok(token) = db::jobs::next_token(&app.db).await else { continue };
+                    let lease = crate::server::platform::Lease { datastore: id, token };
+                    let platform = app.platform("local").unwrap();
+                    let _ = platform.destroy_edge(lease, id).await;
+                    for node in &plan.nodes {
+                        let _ = platform.destroy_node(lease, &plan.node_spec(node)).await;
+                    }
+                    let _ = platform.destroy_datastore(lease).await;
+                }
+            });
+        })
+        .join();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r017_r036_a_finished_wizard_leads_to_a_psql_prompt_over_verified_tls() {
+    let machine = Machine::new().await;
+    let begun = Instant::now();
+    let id = machine.ask("orders", "127.0.0.1/32").await;
+    let view = machine.until_running(id).await;
+    println!("created in {:?}: {:#?}", begun.elapsed(), view.job.unwrap().steps.iter().map(|s| (s.label.clone(), s.duration_ms)).collect::<Vec<_>>());
+    assert_eq!(machine.psql(id, "select 1").await.unwrap(), "1");
+    assert_eq!(machine.psql(id, "create table t (n int); insert into t values (7); select n from t").await.unwrap(), "CREATE TABLE\nINSERT 0 1\n7");
+    assert_eq!(machine.psql(id, "select ssl from pg_stat_ssl where pid = pg_backend_pid()").await.unwrap(), "t");
+    assert!(machine.psql(id, "copy t to program 'id'").await.is_err());
+
+    // A restart keeps address, password and data.
+    domain::datastore::restart(&machine.app, &machine.actor, id).await.unwrap();
+    machine.until_running(id).await;
+    assert_eq!(machine.psql(id, "select n from t").await.unwrap(), "7");
+
+    domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
+    let begun = Instant::now();
+    while domain::datastore::get(&machine.app, &machine.actor, id).await.is_ok() {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r026_refused_before_allowed_after_refused_and_cut_again() {
+    let machine = Machine::new().await;
+    let id = machine.ask("orders", "").await;
+    machine.until_running(id).await;
+    machine.psql(id, "select 1").await.unwrap_err();
+    let refused = domain::firewall::show(&machine.app, &machine.actor, id).await.unwrap().refused;
+    assert_eq!(refused[0].address, "127.0.0.1");
+
+    domain::firewall::add(&machine.app, &machine.actor, id, "127.0.0.1/32", "me", "").await.unwrap();
+    machine.until_running(id).await;
+    assert_eq!(machine.psql(id, "select 1").await.unwrap(), "1");
+
+    let mut session = machine.psql_command(id).await.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = session.stdin.take().unwrap();
+    input.write_all(b"select 'in', pg_sleep(60);\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let source = domain::firewall::show(&machine.app, &machine.actor, id).await.unwrap().sources[0].id;
+    domain::firewall::remove(&machine.app, &machine.actor, id, source).await.unwrap();
+    let status = tokio::time::timeout(Duration::from_secs(10), session.wait()).await.expect("the session is cut").unwrap();
+    assert!(!status.success());
+    machine.psql(id, "select 1").await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_or_an_edge_that_dies_is_started_again_with_its_data() {
+    let machine = Machine::new().await;
+    let id = machine.ask("orders", "127.0.0.1/32").await;
+    machine.until_running(id).await;
+    machine.psql(id, "create table t as select generate_series(1, 1000) as n").await.unwrap();
+    let Presence::Running { pid: Some(edge) } = machine.platform().edge_presence(id).await else { panic!("no edge") };
+    for pid in [machine.server(id).await, edge] {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        machine.until(id, |v| v.job.as_ref().is_some_and(|j| j.label == "Start again what stopped")).await;
+        machine.until_running(id).await;
+        assert_eq!(machine.psql(id, "select count(*) from t").await.unwrap(), "1000");
+        // The next death makes a job of its own.
+        sqlx::query("DELETE FROM jobs WHERE kind = 'heal'").execute(&machine.app.db).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_down_stopped_comes_back_by_itself_as_after_a_reboot() {
+    let machine = Machine::new().await;
+    let id = machine.ask("orders", "127.0.0.1/32").await;
+    machine.until_running(id).await;
+    machine.psql(id, "create table t as select 1 as n").await.unwrap();
+    assert_eq!(stop_all::stop_all(&machine.app).await.unwrap(), 0);
+    machine.psql(id, "select n from t").await.unwrap_err();
+    machine.until(id, |v| v.job.as_ref().is_some_and(|j| j.label == "Start again what stopped")).await;
+    machine.until_running(id).await;
+    assert_eq!(machine.psql(id, "select n from t").await.unwrap(), "1");
+}
