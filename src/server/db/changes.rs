@@ -6,7 +6,10 @@ use sqlx::{
 };
 use std::time::Duration;
 use tokio::{
-    sync::broadcast::{self, error::{RecvError, TryRecvError}},
+    sync::broadcast::{
+        self,
+        error::{RecvError, TryRecvError},
+    },
     time::sleep,
 };
 use uuid::Uuid;
@@ -86,9 +89,10 @@ impl Changes {
         // What happened before this moment was not heard.
         self.send(Change::Resync);
         while let Some(notification) = listener.try_recv().await? {
-            match parse(notification.payload()) {
-                Some(change) => self.send(change),
-                None => tracing::warn!(payload = notification.payload(), "a notification that is none of ours"),
+            if let Some(change) = parse(notification.payload()) {
+                self.send(change);
+            } else {
+                tracing::warn!(payload = notification.payload(), "a notification that is none of ours");
             }
         }
         Ok(())
