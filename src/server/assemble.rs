@@ -69,7 +69,7 @@ pub fn platforms(home: &Path, catalogue: &Catalogue) -> anyhow::Result<BTreeMap<
         .regions
         .iter()
         .map(|region| match region.platform.as_str() {
-            "local" => Ok((region.id.clone(), Arc::new(Local::new(home.to_owned(), region)?) as Arc<dyn Platform>)),
+            "local" => Ok((region.id.clone(), Arc::new(Local::new(home, region)?) as Arc<dyn Platform>)),
             other => bail!("region “{}” wants the platform “{other}”; this version of Granary has: local", region.id),
         })
         .collect()
