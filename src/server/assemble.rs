@@ -29,7 +29,7 @@ pub async fn assemble(config: Config, options: PgConnectOptions) -> anyhow::Resu
     make_home(&config.home)?;
     let catalogue = config::catalogue::load(config.catalogue.as_deref()).map_err(anyhow::Error::from)?;
     let platforms = platforms(&config.home, &catalogue)?;
-    let engines: BTreeMap<EngineKind, Arc<dyn Engine>> = engine::all(&[config.home.join("engines")]).into_iter().map(|e| (e.kind(), e)).collect();
+    let engines = engines(&config.home);
     let installed = discover(&platforms, &engines).await;
     let db = metadata::pool(options);
     Ok(App::new(Inner {
@@ -44,6 +44,12 @@ pub async fn assemble(config: Config, options: PgConnectOptions) -> anyhow::Resu
         installed,
         config,
     }))
+}
+
+/// The engines Granary can run, with programs of the system or in the home.
+#[must_use]
+pub fn engines(home: &Path) -> BTreeMap<EngineKind, Arc<dyn Engine>> {
+    engine::all(&[home.join("engines")]).into_iter().map(|e| (e.kind(), e)).collect()
 }
 
 /// What is installed of every engine, by region.

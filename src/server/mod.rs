@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod auth;
+pub mod commands;
 pub mod config;
 pub mod crypto;
 pub mod db;

@@ -10,9 +10,12 @@
 //! uses. Each call copies a migrated template, which takes some 50 ms. When the test process ends, in whatever way, a
 //! helper stops the server and removes the home.
 
-use crate::server::db::metadata::{
-    self,
-    server::{Server, Sizing},
+use crate::server::{
+    config::Config,
+    db::metadata::{
+        self,
+        server::{Server, Sizing},
+    },
 };
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgPool,
@@ -45,6 +48,18 @@ pub(crate) async fn database() -> TestDb {
     connection.close().await.expect("the connection ends");
     let options = options.database(&name);
     TestDb { pool: PgPoolOptions::new().max_connections(5).connect_lazy_with(options.clone()), options }
+}
+
+/// Settings as read from nothing but these; a public URL under https comes with an issuer.
+pub(crate) fn config(home: &Path, public_url: &str) -> Config {
+    let mut settings = vec![("GRANARY_HOME", home.to_str().expect("UTF-8")), ("GRANARY_PUBLIC_URL", public_url)];
+    if let Some(listen) = public_url.strip_prefix("http://") {
+        settings.push(("GRANARY_LISTEN", listen));
+    } else {
+        let issuer = [("GRANARY_OIDC_ISSUER", "https://id.example.org"), ("GRANARY_OIDC_CLIENT_ID", "granary"), ("GRANARY_OIDC_ALLOW", "sub:1")];
+        settings.extend(issuer);
+    }
+    Config::from_values(&settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()).expect("right settings")
 }
 
 /// A temporary directory through which system users may pass.

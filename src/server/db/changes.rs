@@ -6,7 +6,7 @@ use sqlx::{
 };
 use std::time::Duration;
 use tokio::{
-    sync::broadcast::{self, error::RecvError},
+    sync::broadcast::{self, error::{RecvError, TryRecvError}},
     time::sleep,
 };
 use uuid::Uuid;
@@ -112,6 +112,15 @@ impl Subscription {
             Ok(change) => change,
             Err(RecvError::Lagged(_)) => Change::Resync,
             Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+
+    /// One that waits already.
+    pub fn waiting(&mut self) -> Option<Change> {
+        match self.0.try_recv() {
+            Ok(change) => Some(change),
+            Err(TryRecvError::Lagged(_)) => Some(Change::Resync),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! All SQL of ours.
 
+pub mod authorities;
 pub mod changes;
 pub mod creation;
 pub mod datastores;

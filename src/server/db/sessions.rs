@@ -84,14 +84,18 @@ pub async fn load(db: &PgPool, id: &IdHash, now: OffsetDateTime, idle: Duration)
     Ok(Some(Session { person: row.person_id, project: row.project_id, data: row.data }))
 }
 
-/// Whether it lives; does not count as a use.
+/// Whether it lives and its person is still a member of the project; does not count as a use.
 ///
 /// # Errors
 /// When the database cannot.
-pub async fn lives(db: &PgPool, id: &IdHash, now: OffsetDateTime) -> sqlx::Result<bool> {
+pub async fn admits(db: &PgPool, id: &IdHash, project: Uuid, now: OffsetDateTime) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM sessions WHERE id_hash = $1 AND idle_expires_at > $2 AND absolute_expires_at > $2) AS "lives!""#,
+        r#"SELECT EXISTS (
+            SELECT FROM sessions JOIN members USING (person_id)
+            WHERE id_hash = $1 AND members.project_id = $2 AND idle_expires_at > $3 AND absolute_expires_at > $3
+        ) AS "admits!""#,
         id.as_slice(),
+        project,
         now,
     )
     .fetch_one(db)

@@ -71,6 +71,16 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
+/// Whether every migration of this program is in the database.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn is_ready(db: &PgPool) -> sqlx::Result<bool> {
+    // sqlx's own table, which is none of the migrations'.
+    let done: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success").fetch_one(db).await?;
+    Ok(MIGRATIONS.iter().map(|migration| migration.version).max().is_none_or(|newest| done >= newest))
+}
+
 /// A pool of connections, each opened when it is needed first.
 #[must_use]
 pub fn pool(options: PgConnectOptions) -> PgPool {

@@ -109,6 +109,12 @@ impl Server {
         Ok(options.database(GRANARY))
     }
 
+    /// Whether there is one, running or not.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.data.is_dir()
+    }
+
     /// Whether it runs.
     #[must_use]
     pub fn is_running(&self) -> bool {

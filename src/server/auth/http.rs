@@ -1,0 +1,69 @@
+//! How the issuer is spoken to: bounded in time and size, and never led elsewhere.
+
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use std::{pin::Pin, time::Duration};
+
+const CONNECT: Duration = Duration::from_secs(3);
+const REQUEST: Duration = Duration::from_secs(10);
+/// Largest answer of an issuer; its keys and metadata are some kilobytes.
+const LARGEST: usize = 1 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The connection or the request failed.
+    #[error(transparent)]
+    Failed(#[from] reqwest::Error),
+    /// More than any issuer needs to say.
+    #[error("the answer is larger than {LARGEST} bytes")]
+    TooLarge,
+    /// Not HTTP.
+    #[error(transparent)]
+    Malformed(#[from] axum::http::Error),
+}
+
+/// The client.
+#[derive(Debug)]
+pub struct Http(reqwest::Client);
+
+impl Http {
+    /// `to_this_machine`: past any proxy of the environment.
+    ///
+    /// # Errors
+    /// When the machine's trusted certificates cannot be read.
+    pub fn new(to_this_machine: bool) -> reqwest::Result<Self> {
+        let client = reqwest::Client::builder()
+            // An answer that leads elsewhere could lead into the operator's network.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(REQUEST)
+            .user_agent(concat!("granary/", env!("CARGO_PKG_VERSION")));
+        let client = if to_this_machine { client.no_proxy() } else { client };
+        Ok(Self(client.build()?))
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let mut answer = self.0.execute(request.try_into()?).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(HttpError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = axum::http::Response::builder().status(answer.status());
+        for (name, value) in answer.headers() {
+            response = response.header(name, value);
+        }
+        Ok(response.body(body)?)
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Http {
+    type Error = HttpError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
+    }
+}

@@ -1,0 +1,167 @@
+//! Live pages: server-sent events with what they show.
+//!
+//! A stream sends what is, then every change, at most ten times a second. It ends when Granary stops, when the session
+//! ends, and when what it speaks of is gone; the browser then asks again and is told why by the answer's status.
+
+use super::{Web, errors::Failure};
+use crate::{
+    error::AppError,
+    model::job::Snapshot,
+    server::{
+        auth::current::{Pass, Who},
+        db::changes::{Change, Subscription},
+        domain::{self, Actor},
+    },
+};
+use axum::{
+    extract::{Path, State},
+    http::{HeaderName, request::Parts},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use std::{collections::BTreeSet, convert::Infallible, iter, sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Interval, interval_at, sleep_until},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use uuid::Uuid;
+
+/// Shortest time between two messages.
+const PACE: Duration = Duration::from_millis(100);
+/// How often the session is looked at, and a comment keeps proxies from giving the connection up.
+const BEAT: Duration = Duration::from_secs(15);
+/// Messages that wait for a slow reader before the stream waits too.
+const WAITING: usize = 4;
+
+/// `/datastores/{id}/events`: [`Snapshot`]s of one datastore.
+///
+/// # Errors
+/// [`AppError::NotFound`] where it does not exist or is another project's.
+pub async fn datastore(State(web): State<Web>, Path(id): Path<Uuid>, parts: Parts) -> Result<Response, Failure> {
+    let actor = Who::of(&parts.extensions).actor()?;
+    // Before the first look: what changes after it is heard.
+    let changes = web.app.changes.subscribe();
+    let first = domain::datastore::snapshot(&web.app, &actor, id).await?;
+    let (stream, response) = Stream::new(web, actor, &parts);
+    tokio::spawn(stream.run(move |stream| follow_one(stream, changes, first)));
+    Ok(response)
+}
+
+/// `/events`: [`Snapshot`]s of the project's datastores as they change, and `resync` when the list should be read again.
+///
+/// # Errors
+/// [`AppError::SignedOut`].
+pub async fn project(State(web): State<Web>, parts: Parts) -> Result<Response, Failure> {
+    let actor = Who::of(&parts.extensions).actor()?;
+    let changes = web.app.changes.subscribe();
+    let (stream, response) = Stream::new(web, actor, &parts);
+    tokio::spawn(stream.run(move |stream| follow_all(stream, changes)));
+    Ok(response)
+}
+
+/// Why a stream ends is the browser's to find out: it asks again, and is answered.
+struct Ended;
+
+struct Stream {
+    web: Web,
+    actor: Arc<Actor>,
+    pass: Pass,
+    to: mpsc::Sender<Result<Event, Infallible>>,
+    beat: Interval,
+    /// No message before this moment.
+    ready: Instant,
+}
+
+impl Stream {
+    fn new(web: Web, actor: Arc<Actor>, parts: &Parts) -> (Self, Response) {
+        let (to, from) = mpsc::channel(WAITING);
+        // nginx would collect events before it passes them on.
+        let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
+        let response = (unbuffered, Sse::new(ReceiverStream::new(from)).keep_alive(KeepAlive::new().interval(BEAT))).into_response();
+        let pass = Pass::of(parts, actor.me.project);
+        (Self { web, actor, pass, to, beat: interval_at(Instant::now() + BEAT, BEAT), ready: Instant::now() }, response)
+    }
+
+    /// Runs until it ends by itself, the reader goes, or Granary stops.
+    async fn run<F: Future<Output = Result<(), Ended>>>(self, follow: impl FnOnce(Self) -> F) {
+        let (shutdown, to) = (self.web.shutdown.clone(), self.to.clone());
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = to.closed() => {}
+            _ = follow(self) => {}
+        }
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Ended> {
+        self.to.send(Ok(event)).await.map_err(|_| Ended)
+    }
+
+    async fn send_snapshot(&self, snapshot: &Snapshot) -> Result<(), Ended> {
+        self.send(Event::default().json_data(snapshot).map_err(|_| Ended)?).await
+    }
+
+    async fn look(&self, id: Uuid) -> Result<Snapshot, AppError> {
+        domain::datastore::snapshot(&self.web.app, &self.actor, id).await
+    }
+
+    /// Waits for a change that concerns the stream, then gives all that came until it may send again: changes come in
+    /// bursts, and one look after a burst shows them all. Looks at the session meanwhile.
+    async fn next(&mut self, changes: &mut Subscription, concerns: impl Fn(&Change) -> bool) -> Result<Vec<Change>, Ended> {
+        let first = loop {
+            tokio::select! {
+                change = changes.next() => if concerns(&change) { break change },
+                _ = self.beat.tick() => self.check().await?,
+            }
+        };
+        sleep_until(self.ready).await;
+        self.ready = Instant::now() + PACE;
+        self.check().await?;
+        Ok(iter::once(first).chain(iter::from_fn(|| changes.waiting()).filter(&concerns)).collect())
+    }
+
+    async fn check(&self) -> Result<(), Ended> {
+        if self.pass.holds(&self.web.app).await { Ok(()) } else { Err(Ended) }
+    }
+}
+
+async fn follow_one(mut stream: Stream, mut changes: Subscription, first: Snapshot) -> Result<(), Ended> {
+    let id = first.datastore;
+    let mut last = first;
+    stream.send_snapshot(&last).await?;
+    while last.status.is_some() {
+        stream.next(&mut changes, |change| !matches!(change, Change::Datastore { datastore, .. } if *datastore != id)).await?;
+        match stream.look(id).await {
+            Ok(now) if now == last => {}
+            Ok(now) => {
+                stream.send_snapshot(&now).await?;
+                last = now;
+            }
+            Err(AppError::NotFound) => return Err(Ended),
+            // The metadata database is away; when it is back, a resync leads here again.
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn follow_all(mut stream: Stream, mut changes: Subscription) -> Result<(), Ended> {
+    let own = stream.actor.me.project;
+    loop {
+        let burst = stream.next(&mut changes, |change| !matches!(change, Change::Datastore { project, .. } if *project != own)).await?;
+        let mut changed = BTreeSet::new();
+        for change in burst {
+            match change {
+                Change::Datastore { datastore, .. } => drop(changed.insert(datastore)),
+                Change::Resync => stream.send(Event::default().event("resync").data("")).await?,
+            }
+        }
+        for id in changed {
+            if let Ok(snapshot) = stream.look(id).await {
+                stream.send_snapshot(&snapshot).await?;
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The routes, and what every request goes through.
+
+use super::{Web, address, assets, ca, errors, events, forms, guard, headers, health, metrics, observe};
+use crate::{
+    app,
+    error::AppError,
+    server::auth::{self, current::Who},
+};
+use axum::{
+    Router,
+    extract::Request,
+    http::{Method, StatusCode, header, request::Parts},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use leptos::{nonce::use_nonce, prelude::*};
+use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_async_with_context};
+use std::time::Duration;
+use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
+
+/// How long an answer may take to begin; streams go on after they have begun.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+const SIGN_IN: &str = "/sign-in";
+
+/// All of it.
+pub fn router(web: Web) -> Router {
+    // What needs to know who asks.
+    let people = Router::new()
+        .route("/events", get(events::project))
+        .route("/datastores/{id}/events", get(events::datastore))
+        .merge(pages(&web))
+        .route("/auth/start", post(auth::routes::start))
+        .route("/auth/callback", get(auth::routes::callback))
+        .route("/auth/sign-out", post(auth::routes::sign_out))
+        .layer(from_fn_with_state(web.clone(), auth::current::layer))
+        .layer(auth::session::layer(&web.app));
+    let anybody = Router::new()
+        .route("/pkg/{*path}", get(assets::serve))
+        .route("/ca/{file}", get(ca::show))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::show))
+        .nest("/dev/oidc", auth::dev_provider::routes(&web));
+    // From the inside out: the last one sees a request first.
+    people
+        .merge(anybody)
+        .layer(RequestBodyLimitLayer::new(forms::LARGEST_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
+        .layer(from_fn_with_state(web.clone(), guard::writes))
+        .layer(from_fn_with_state(web.clone(), address::layer))
+        .layer(from_fn_with_state(web.clone(), guard::hosts))
+        .layer(CatchPanicLayer::custom(errors::panicked))
+        .layer(from_fn_with_state(web.clone(), errors::layer))
+        .layer(from_fn_with_state(web.clone(), headers::layer))
+        .layer(from_fn(observe::layer))
+        .with_state(web)
+}
+
+/// Pages and server functions.
+fn pages(web: &Web) -> Router<Web> {
+    let provide = {
+        let web = web.clone();
+        move || provide_page_context(&web)
+    };
+    let shell = {
+        let options = web.leptos.clone();
+        move || app::shell(options.clone())
+    };
+    let draw = render_app_async_with_context(provide.clone(), shell.clone());
+    Router::new()
+        .leptos_routes_with_context(web, generate_route_list(app::App), provide, shell)
+        .layer(from_fn(only_signed_in))
+        .layer(from_fn_with_state(web.clone(), forms::layer))
+        .fallback(async move |request: Request| unknown(request, draw).await)
+}
+
+fn provide_page_context(web: &Web) {
+    provide_context(web.app.clone());
+    let Some(options) = use_context::<ResponseOptions>() else { return };
+    // The page's scripts carry the nonce that leptos made for this request.
+    if let Some(policy) = use_nonce().and_then(|nonce| headers::policy(web, Some(&nonce))) {
+        options.insert_header(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    if let Some(status) = use_context::<Parts>().and_then(|parts| auth::routes::status_of_sign_in_page(&parts.uri)) {
+        options.set_status(status);
+    }
+}
+
+/// Sends whoever is not signed in from any page to the one where that is done, and back from there afterwards.
+async fn only_signed_in(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path.starts_with("/api/") {
+        // A server function answers for itself.
+        return next.run(request).await;
+    }
+    match (Who::of(request.extensions()), path == SIGN_IN) {
+        (Who::Unknown(error), _) => errors::Failure(error).into_response(),
+        (Who::Somebody(_), true) => Redirect::to("/").into_response(),
+        (Who::Nobody, false) => Redirect::to(&forms::sign_in_path(request.uri().path_and_query().map_or("/", |p| p.as_str()))).into_response(),
+        (Who::Somebody(_), false) | (Who::Nobody, true) => next.run(request).await,
+    }
+}
+
+/// A page that says that there is none; for programs, the same in their words.
+async fn unknown<F: Future<Output = Response>>(request: Request, draw: impl FnOnce(Request) -> F) -> Response {
+    if request.method() != Method::GET || !errors::wants_html(request.headers()) {
+        return errors::Failure(AppError::NotFound).into_response();
+    }
+    let mut response = draw(request).await;
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
+}
