@@ -50,6 +50,16 @@ if ((${#missing[@]})); then
     fi
 fi
 
+# The tests' OpenID Connect issuer needs a newer Node.js than Debian 12 has; npm has it too. scripts/test.sh looks there.
+if [[ $goal = test ]]; then
+    node=$(node --version)
+    tools=${XDG_CACHE_HOME:-$HOME/.cache}/granary/node
+    if ! at_least 20.12 "${node#v}" && [[ ! -x $tools/node_modules/node/bin/node ]]; then
+        say "Node.js $node is too old for the tests; putting a newer one into $tools"
+        mkdir -p "$tools"
+        npm install --prefix "$tools" --no-audit --no-fund --no-save node@22
+    fi
+fi
 node=$(node --version)
 at_least 18 "${node#v}" || fail "Node.js $node is too old: 18 or newer is needed. Debian has it as nodejs, or see https://nodejs.org."
 

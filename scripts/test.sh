@@ -8,6 +8,9 @@ cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 target=$(realpath -m "$target")
 
+# See scripts/install.sh: there only when the system's own is too old.
+PATH=${XDG_CACHE_HOME:-$HOME/.cache}/granary/node/node_modules/node/bin:$PATH
+
 work=$(mktemp -d)
 # System users pass through it.
 chmod 711 "$work"
