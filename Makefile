@@ -57,7 +57,7 @@ $(WASM)/browser/granary.wasm: FORCE
 
 # The same for tests, all in the development profile.
 .PHONY: debug
-debug: site-test/hash.txt FORCE
+debug: site-test/hash.txt FORCE ## Build the quick way, as the tests do
 	@+cargo build --features ssr --bin granary
 
 site-test/hash.txt: $(TARGET)/bindgen/debug/granary.js FORCE

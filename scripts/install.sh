@@ -32,6 +32,7 @@ if [[ $goal = test ]]; then
     has chromium || want chromium
     any '/usr/share/fonts/*/*' || want fonts-dejavu-core
     has curl || want curl
+    has openssl || want openssl
     # The pages' Python lines are run as they stand.
     { has python3 && python3 -c 'import psycopg' 2>/dev/null; } || want python3 python3-psycopg
 fi
