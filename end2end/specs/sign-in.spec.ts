@@ -1,14 +1,13 @@
 import { Granary, freePort } from "../support/granary.ts";
 import { Issuer, client } from "../support/issuer.ts";
-import { answerProvider, expect, heading, signIn, test } from "../support/test.ts";
+import { answerProvider, expect, heading, signIn, signOut, test } from "../support/test.ts";
 
 test.describe("the built-in provider", () => {
     test("r001 signing in opens the dashboard, signing out closes it", async ({ page, person }) => {
         await signIn(page, person);
         await expect(page).toHaveURL(/\/datastores$/);
         await expect(page.getByText(person.name)).toBeVisible();
-        await page.getByRole("button", { name: "Sign out" }).click();
-        await expect(page).toHaveURL(/\/sign-in/);
+        await signOut(page);
         await page.goto("/datastores");
         await expect(heading(page, "Sign in to Granary")).toBeVisible();
         await expect(page.getByText(person.name)).toHaveCount(0);
@@ -26,7 +25,7 @@ test.describe("the built-in provider", () => {
         for (const away of ["https://example.org/", "//example.org/", "/\\example.org", "javascript:alert(1)"]) {
             await signIn(page, person, `/sign-in?return=${encodeURIComponent(away)}`);
             expect(new URL(page.url()).origin).toBe(new URL(baseURL ?? "").origin);
-            await page.getByRole("button", { name: "Sign out" }).click();
+            await signOut(page);
         }
     });
 
@@ -92,7 +91,10 @@ test.describe("the organisation's issuer", () => {
         await expect(page).toHaveURL(`${granary.url}/datastores`);
         await expect(page.getByText("Ada Lovelace")).toBeVisible();
         await expect(page.getByText("development provider")).toHaveCount(0);
+        // Signing out here leads to the issuer, to sign out there too, and back.
         await page.getByRole("button", { name: "Sign out" }).click();
+        await page.getByRole("button", { name: "Sign out everywhere" }).click();
+        await expect(page).toHaveURL(`${granary.url}/sign-in`);
         await page.goto("/datastores");
         await expect(heading(page, "Sign in to Granary")).toBeVisible();
     });

@@ -21,7 +21,11 @@ export class Issuer {
             claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"], groups: ["groups"] },
             scopes: ["openid", "email", "profile", "groups"],
             cookies: { keys: ["only-for-tests"] },
-            features: { devInteractions: { enabled: false } },
+            features: {
+                devInteractions: { enabled: false },
+                // The pages that come with it load fonts from elsewhere.
+                rpInitiatedLogout: { enabled: true, logoutSource: signOutPage },
+            },
             interactions: { url: (_context: unknown, interaction: { uid: string }) => `/interaction/${interaction.uid}` },
             findAccount: (_context: unknown, sub: string) => ({ accountId: sub, claims: () => ({ sub, ...accounts[sub] }) }),
             loadExistingGrant: grantEverything,
@@ -48,6 +52,11 @@ const grantEverything = async (context: any) => {
     grant.addOIDCScope(params.scope);
     await grant.save();
     return grant;
+};
+
+const signOutPage = (context: any, form: string) => {
+    context.body = `<!doctype html><title>Issuer</title><h1>Sign out here too?</h1>${form}
+        <button form="op.logoutForm" name="logout" value="yes">Sign out everywhere</button>`;
 };
 
 /** Asks which account, as a real one asks for a password. */

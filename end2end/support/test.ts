@@ -62,6 +62,11 @@ export const signIn = async (page: Page, person: Person, from = "/sign-in") => {
     await expect(page.getByRole("button", { name: "Sign out" })).toBeVisible();
 };
 
+export const signOut = async (page: Page) => {
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await expect(heading(page, "Sign in to Granary")).toBeVisible();
+};
+
 /** Says to the built-in provider who one is. */
 export const answerProvider = async (page: Page, person: Person) => {
     await page.getByLabel(/name/i).fill(person.name);
