@@ -15,14 +15,14 @@ use crate::server::{
 use anyhow::{Context, anyhow};
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, AdditionalProviderMetadata, AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret,
-    CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl,
-    LogoutProviderMetadata, LogoutRequest, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, PostLogoutRedirectUrl,
-    ProviderMetadata, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse, UserInfoClaims,
+    CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl, LogoutProviderMetadata, LogoutRequest,
+    Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, PostLogoutRedirectUrl, ProviderMetadata, RedirectUrl, Scope,
+    StandardErrorResponse, StandardTokenResponse, TokenResponse, UserInfoClaims,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreErrorResponseType,
         CoreGenderClaim, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm,
-        CoreResponseMode, CoreResponseType, CoreRevocableToken, CoreRevocationErrorResponse, CoreSubjectIdentifierType, CoreTokenIntrospectionResponse,
-        CoreTokenType,
+        CoreResponseMode, CoreResponseType, CoreRevocableToken, CoreRevocationErrorResponse, CoreSubjectIdentifierType,
+        CoreTokenIntrospectionResponse, CoreTokenType,
     },
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -249,9 +249,7 @@ impl Client {
     #[must_use]
     pub fn sign_out_url(&self, id_token: Option<&str>) -> Option<Url> {
         let end = self.known_now()?.metadata.additional_metadata().end_session_endpoint.clone()?;
-        let mut request = LogoutRequest::from(end)
-            .set_client_id(self.id.clone())
-            .set_post_logout_redirect_uri(self.after_sign_out.clone());
+        let mut request = LogoutRequest::from(end).set_client_id(self.id.clone()).set_post_logout_redirect_uri(self.after_sign_out.clone());
         if let Some(token) = id_token.and_then(|token| token.parse::<IdToken>().ok()) {
             request = request.set_id_token_hint(&token);
         }
@@ -309,12 +307,14 @@ impl Client {
     }
 
     async fn ask(&self) -> anyhow::Result<Known> {
-        let metadata = Metadata::discover_async(self.issuer.clone(), &self.http).await.with_context(|| format!("its metadata at {}", self.issuer.as_str()))?;
+        let metadata =
+            Metadata::discover_async(self.issuer.clone(), &self.http).await.with_context(|| format!("its metadata at {}", self.issuer.as_str()))?;
         let secret = self.secret.as_ref().map(|secret| ClientSecret::new(secret.expose_secret().to_owned()));
         let client = Oidc::from_provider_metadata(metadata.clone(), self.id.clone(), secret).set_redirect_uri(self.redirect.clone());
         // Basic is what an issuer supports that does not say.
         let methods = metadata.token_endpoint_auth_methods_supported();
-        let posts = methods.is_some_and(|m| m.contains(&CoreClientAuthMethod::ClientSecretPost) && !m.contains(&CoreClientAuthMethod::ClientSecretBasic));
+        let posts =
+            methods.is_some_and(|m| m.contains(&CoreClientAuthMethod::ClientSecretPost) && !m.contains(&CoreClientAuthMethod::ClientSecretBasic));
         let client = if posts { client.set_auth_type(AuthType::RequestBody) } else { client };
         Ok(Known { metadata, client, at: Instant::now() })
     }
@@ -343,7 +343,12 @@ impl Client {
     }
 
     /// What the ID token left out, from the issuer's user info endpoint, if it has one.
-    async fn user_info(&self, known: &Known, claims: &IdTokenClaims, tokens: &Tokens) -> Result<Option<UserInfoClaims<More, CoreGenderClaim>>, Trouble> {
+    async fn user_info(
+        &self,
+        known: &Known,
+        claims: &IdTokenClaims,
+        tokens: &Tokens,
+    ) -> Result<Option<UserInfoClaims<More, CoreGenderClaim>>, Trouble> {
         let complete = claims.email().is_some()
             && (claims.name().is_some() || claims.preferred_username().is_some())
             && (claims.additional_claims().groups.is_some() || !self.wants_groups());

@@ -6,7 +6,10 @@ use sqlx::{
 };
 use std::time::Duration;
 use tokio::{
-    sync::broadcast::{self, error::{RecvError, TryRecvError}},
+    sync::broadcast::{
+        self,
+        error::{RecvError, TryRecvError},
+    },
     time::sleep,
 };
 use uuid::Uuid;

@@ -82,13 +82,7 @@ impl DevProvider {
     /// When a key cannot be made.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let at = |path: &str| config.public_url.join(path).map(String::from);
-        Ok(Self {
-            issuer: at(PATH)?,
-            redirect: at("/auth/callback")?,
-            after_sign_out: at("/sign-in")?,
-            keys: Keys::new()?,
-            codes: Mutex::default(),
-        })
+        Ok(Self { issuer: at(PATH)?, redirect: at("/auth/callback")?, after_sign_out: at("/sign-in")?, keys: Keys::new()?, codes: Mutex::default() })
     }
 
     fn issue(&self, question: &Question, person: Person, now: i64) -> String {
