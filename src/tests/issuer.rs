@@ -73,6 +73,7 @@ impl Issuer {
     }
 
     /// A code for an authorization request, with right claims but for those of `change`, signed by a key.
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better")]
     pub(crate) fn code(&self, request: &url::Url, key: u8, change: Value) -> String {
         let query: BTreeMap<_, _> = request.query_pairs().into_owned().collect();
         #[expect(clippy::disallowed_methods, reason = "what verifies this asks the machine, too")]

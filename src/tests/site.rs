@@ -28,7 +28,7 @@ pub(crate) struct Site {
     pub(crate) app: App,
     pub(crate) url: String,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) home: tempfile::TempDir,
+    _home: tempfile::TempDir,
 }
 
 impl Site {
@@ -61,7 +61,7 @@ impl Site {
         let router = router(Web::new(app.clone(), shutdown.clone()).unwrap());
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future());
-        Self { app, url, shutdown, home }
+        Self { app, url, shutdown, _home: home }
     }
 
     /// A browser that was never here.

@@ -224,6 +224,10 @@ fn matches(pattern: &str, path: &Path) -> bool {
 
 #[async_trait]
 impl Platform for Fake {
+    fn administrator(&self) -> anyhow::Result<String> {
+        Ok("root".to_owned())
+    }
+
     async fn capacity(&self) -> anyhow::Result<Capacity> {
         Ok(Capacity { ram_mb: 64 << 10, disk_gb: 1000 })
     }

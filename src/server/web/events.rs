@@ -151,14 +151,14 @@ async fn follow_all(mut stream: Stream, mut changes: Subscription) -> Result<(),
     let own = stream.actor.me.project;
     loop {
         let burst = stream.next(&mut changes, |change| !matches!(change, Change::Datastore { project, .. } if *project != own)).await?;
-        let mut changed = BTreeSet::new();
+        let mut ids = BTreeSet::new();
         for change in burst {
             match change {
-                Change::Datastore { datastore, .. } => drop(changed.insert(datastore)),
+                Change::Datastore { datastore, .. } => drop(ids.insert(datastore)),
                 Change::Resync => stream.send(Event::default().event("resync").data("")).await?,
             }
         }
-        for id in changed {
+        for id in ids {
             if let Ok(snapshot) = stream.look(id).await {
                 stream.send_snapshot(&snapshot).await?;
             }

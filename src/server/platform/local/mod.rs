@@ -158,6 +158,10 @@ impl Platform for Local {
         self.look(find).await.unwrap_or_default()
     }
 
+    fn administrator(&self) -> anyhow::Result<String> {
+        users::my_name()
+    }
+
     async fn ask(&self, program: &Program) -> anyhow::Result<Output> {
         run::ask(program).await
     }

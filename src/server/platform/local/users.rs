@@ -41,6 +41,18 @@ impl User {
     }
 }
 
+/// Name of whoever runs Granary.
+///
+/// # Errors
+/// When the machine's list of users does not have it.
+pub fn my_name() -> anyhow::Result<String> {
+    let passwd = fs::read_to_string("/etc/passwd").context("/etc/passwd cannot be read")?;
+    let uid = User::me().uid.to_string();
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid));
+    let name = line.and_then(|line| line.split(':').next());
+    name.map(str::to_owned).with_context(|| format!("the user with the id {uid}, who runs Granary, is not in /etc/passwd"))
+}
+
 /// Whether nodes have users of their own.
 #[must_use]
 pub fn is_root() -> bool {

@@ -1,0 +1,150 @@
+// What every spec stands on: a person of its own, pages that must not complain, and the steps that many journeys share.
+
+import { test as base, expect, type Locator, type Page } from "@playwright/test";
+
+export { expect };
+
+export type Person = { name: string; mail: string };
+export type Datastore = { id: string; name: string };
+
+type Fixtures = {
+    /** Somebody nobody else is: an own project, so that tests do not see each other. */
+    person: Person;
+    /** The page, with this person signed in, on the list. */
+    home: Page;
+    /** A datastore of this person that runs and lets this machine in; the page shows it. */
+    datastore: Datastore;
+    complaints: void;
+};
+
+export const test = base.extend<Fixtures>({
+    baseURL: async ({}, use) => use(process.env.E2E_URL),
+
+    person: async ({}, use, info) => {
+        const unique = `${info.testId.slice(-8)}${info.repeatEachIndex}${Date.now().toString(36)}`;
+        await use({ name: `Ada ${unique}`, mail: `ada.${unique}@example.org` });
+    },
+
+    home: async ({ page, person }, use) => {
+        await signIn(page, person);
+        await use(page);
+    },
+
+    datastore: async ({ home }, use) => {
+        await use(await create(home, uniqueName(), { allow: true }));
+    },
+
+    // A page on which a script failed, or the browser refused something, is broken even if it looks well.
+    complaints: [
+        async ({ page }, use) => {
+            const said: string[] = [];
+            page.on("pageerror", (error) => said.push(error.stack ?? error.message));
+            page.on("console", (message) => {
+                // A page that is rightly 404 is said here too.
+                if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) said.push(message.text());
+            });
+            await use();
+            expect(said, "the browser complained").toEqual([]);
+        },
+        { auto: true },
+    ],
+});
+
+let count = 0;
+/** A name that no other datastore of this run has. */
+export const uniqueName = (stem = "orders") => `${stem}-${Date.now().toString(36)}${process.env.TEST_WORKER_INDEX ?? 0}${count++}`;
+
+/** Signs in with the built-in development provider, from wherever the page asks for it. */
+export const signIn = async (page: Page, person: Person, from = "/sign-in") => {
+    await page.goto(from);
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await answerProvider(page, person);
+    await expect(page.getByRole("button", { name: "Sign out" })).toBeVisible();
+};
+
+export const signOut = async (page: Page) => {
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await expect(heading(page, "Sign in to Granary")).toBeVisible();
+};
+
+/** Says to the built-in provider who one is. */
+export const answerProvider = async (page: Page, person: Person) => {
+    await page.getByLabel(/name/i).fill(person.name);
+    await page.getByLabel(/mail/i).fill(person.mail);
+    await page.getByRole("button", { name: /sign in|continue/i }).click();
+};
+
+export const heading = (page: Page, name: string | RegExp, level = 1) => page.getByRole("heading", { name, level });
+
+export const proceed = (page: Page) => page.getByRole("button", { name: "Continue", exact: true }).click();
+
+/** From the list into the first step of the wizard. */
+export const startWizard = async (page: Page) => {
+    await page.goto("/datastores");
+    await page.getByRole("button", { name: "+ Create datastore" }).first().click();
+    await expect(heading(page, "Databases", 2)).toBeVisible();
+};
+
+/** From the first step to the review, with everything as proposed but the name, on the smallest volume. */
+export const walkToPreview = async (page: Page, name: string, { allow = false } = {}) => {
+    await proceed(page);
+    await expect(heading(page, "Configuration", 2)).toBeVisible();
+    await page.getByLabel("Name", { exact: true }).fill(name);
+    await proceed(page);
+    await expect(heading(page, "Cloud service", 2)).toBeVisible();
+    await proceed(page);
+    await expect(heading(page, "Resources", 2)).toBeVisible();
+    await page.getByRole("radio", { name: "512MB Instance" }).check();
+    await page.getByRole("radio", { name: "Volumes" }).check();
+    await page.getByRole("radio", { name: "Dynamic" }).check();
+    await page.getByLabel("Volume size (GB)").fill("1");
+    await page.getByRole("checkbox", { name: /Allow my address/ }).setChecked(allow);
+    await proceed(page);
+    await expect(heading(page, "Preview", 2)).toBeVisible();
+};
+
+export const finish = (page: Page) => page.getByRole("button", { name: "Finish", exact: true }).click();
+
+/** The status in the header of a datastore's pages. */
+export const status = (page: Page): Locator => page.locator(".live-status");
+
+/** Until the page, by itself, says that the datastore runs. */
+export const untilRunning = (page: Page) => expect(status(page)).toContainText("Running", { timeout: 120_000 });
+
+/** The whole way from the list to a running datastore. */
+export const create = async (page: Page, name: string, options: { allow?: boolean } = {}): Promise<Datastore> => {
+    await startWizard(page);
+    await walkToPreview(page, name, options);
+    await finish(page);
+    await page.waitForURL(/\/datastores\/[0-9a-f-]{36}$/);
+    const id = new URL(page.url()).pathname.split("/")[2] ?? "";
+    await untilRunning(page);
+    return { id, name };
+};
+
+/** Opens a tab of the datastore that the page shows. */
+export const openTab = async (page: Page, { id, name }: Datastore, tab: RegExp) => {
+    await page.goto(`/datastores/${id}`);
+    await page.getByRole("navigation", { name: `Datastore ${name}` }).getByRole("link", { name: tab }).click();
+};
+
+/** The lines of one view of the connection assistant, as the page has them. */
+export const snippet = async (page: Page, view: string): Promise<string> => {
+    const assistant = page.getByRole("region", { name: "Connection assistant" });
+    await assistant.getByRole("radio", { name: view, exact: true }).check();
+    const lines = assistant.getByLabel(view, { exact: true }).locator("code");
+    await expect(lines).toBeVisible();
+    return (await lines.textContent()) ?? "";
+};
+
+/** Reveals the first password on the Users tab, and reads it. */
+export const password = async (page: Page): Promise<string> => {
+    const users = page.getByRole("region", { name: "Admin user" });
+    const shown = users.locator("#password");
+    if (!(await shown.isVisible())) await users.getByRole("button", { name: "Reveal password" }).click();
+    await expect(shown).toBeVisible();
+    return (await shown.textContent()) ?? "";
+};
+
+/** The message beside a field. */
+export const fieldError = (page: Page, field: string) => page.locator(`#${field}-error`);

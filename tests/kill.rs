@@ -1,0 +1,254 @@
+//! `kill -9` of Granary before and after each step of create and delete: the next start goes on, nothing is done twice,
+//! nothing is left over. With the real program, a real PostgreSQL and a real HAProxy.
+
+use granary::{
+    model::{
+        datastore::DatastoreView,
+        job::JobState,
+        person::{Me, Role},
+        status::Status,
+    },
+    server::{
+        assemble,
+        config::Config,
+        db::metadata,
+        domain::{self, Actor},
+        jobs::kind::{JobKind, Step},
+        state::App,
+    },
+};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+/// Enough for a start after a kill and a whole creation on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A home in which Granary is started and killed; everything of it is stopped at the end, whatever the end is.
+struct Home {
+    directory: tempfile::TempDir,
+    listen: String,
+}
+
+impl Home {
+    fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("granary-kill-").tempdir().unwrap();
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { directory, listen: format!("127.0.0.1:{port}") }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_granary"));
+        command
+            .arg(verb)
+            .env("GRANARY_HOME", self.path())
+            .env("GRANARY_LISTEN", &self.listen)
+            .env("GRANARY_PUBLIC_URL", format!("http://{}", self.listen))
+            .env_remove("DATABASE_URL")
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(std::fs::File::options().create(true).append(true).open(self.path().join("granary.log")).unwrap()));
+        command
+    }
+
+    fn serve(&self, fault: Option<&str>) -> Child {
+        let mut command = self.command("serve");
+        if let Some(fault) = fault {
+            command.args(["--die", fault]);
+        }
+        command.spawn().unwrap()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = self.command("down").status();
+        if std::thread::panicking() {
+            eprintln!("{}", std::fs::read_to_string(self.path().join("granary.log")).unwrap_or_default());
+        }
+    }
+}
+
+/// A process that is ended by its own id when the test is over.
+struct Serving(Child);
+
+impl Serving {
+    /// Waits until it has killed itself.
+    fn dies(&mut self) {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                assert_eq!(status.signal(), Some(9), "it should have died by its fault: {status}");
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it never came to the step at which it should die");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The same home seen from the test: use cases are called as pages call them, the work is done by the program.
+async fn app(home: &Home) -> App {
+    let values = BTreeMap::from([
+        ("GRANARY_HOME".to_owned(), home.path().display().to_string()),
+        ("GRANARY_LISTEN".to_owned(), home.listen.clone()),
+        ("GRANARY_PUBLIC_URL".to_owned(), format!("http://{}", home.listen)),
+    ]);
+    let config = Config::from_values(&values).unwrap();
+    let options = metadata::reach(&config).await.unwrap();
+    metadata::migrate(&options).await.unwrap();
+    assemble::assemble(config, options).await.unwrap()
+}
+
+async fn actor(app: &App) -> Actor {
+    let (person, project) = (Uuid::now_v7(), Uuid::now_v7());
+    sqlx::query("INSERT INTO projects (id, name, quota_instances, quota_ram_mb, quota_storage_gb) VALUES ($1, 'test', 100, 1000000, 10000)")
+        .bind(project)
+        .execute(&app.db)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO people (id, issuer, subject, personal_project) VALUES ($1, 'test', $2, $3)")
+        .bind(person)
+        .bind(person.to_string())
+        .bind(project)
+        .execute(&app.db)
+        .await
+        .unwrap();
+    let me = Me { person, name: "Test".into(), project, project_name: "test".into(), role: Role::Owner, single_tenant: false, development: true };
+    Actor { me, address: Some([127, 0, 0, 1].into()), request_id: "test".into() }
+}
+
+async fn create(app: &App, actor: &Actor) -> Uuid {
+    let draft = domain::wizard::start(app, actor).await.unwrap();
+    domain::wizard::finish(app, actor, draft).await.unwrap()
+}
+
+async fn until_running(app: &App, actor: &Actor, id: Uuid) -> DatastoreView {
+    let begun = Instant::now();
+    loop {
+        let view = domain::datastore::get(app, actor, id).await.unwrap();
+        if view.row.status == Status::Running && view.job.as_ref().is_some_and(|j| j.state == JobState::Done) {
+            return view;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{:?}: {:#?}", view.row.status, view.job);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn until_gone(app: &App, actor: &Actor, id: Uuid) {
+    let begun = Instant::now();
+    while let Ok(view) = domain::datastore::get(app, actor, id).await {
+        assert!(begun.elapsed() < PATIENCE, "{:?}: {:#?}", view.row.status, view.job);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Processes whose working directory or command line lies in the home's datastores.
+fn processes(home: &Path) -> Vec<String> {
+    let datastores = home.join("datastores");
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|e| e.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
+        .filter_map(|e| {
+            let line = String::from_utf8_lossy(&std::fs::read(e.path().join("cmdline")).ok()?).replace('\0', " ");
+            let inside = std::fs::read_link(e.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&datastores));
+            (inside || line.contains(&*datastores.to_string_lossy())).then_some(line)
+        })
+        .collect()
+}
+
+fn entries(directory: PathBuf) -> usize {
+    std::fs::read_dir(directory).map_or(0, Iterator::count)
+}
+
+async fn count(app: &App, sql: &'static str, id: Uuid) -> i64 {
+    sqlx::query_scalar(sql).bind(id).fetch_one(&app.db).await.unwrap()
+}
+
+/// Exactly one of everything.
+async fn assert_whole(home: &Home, app: &App, id: Uuid) {
+    let servers = processes(home.path()).into_iter().filter(|p| p.contains("bin/postgres ")).count();
+    let edges = processes(home.path()).into_iter().filter(|p| p.contains("haproxy ")).count();
+    assert_eq!((servers, edges), (1, 1), "{:#?}", processes(home.path()));
+    assert_eq!(entries(home.path().join("datastores")), 1);
+    assert_eq!(entries(home.path().join("volumes")), 1);
+    assert_eq!(count(app, "SELECT count(*) FROM addresses WHERE datastore_id = $1", id).await, 8);
+    assert_eq!(count(app, "SELECT count(*) FROM secrets WHERE datastore_id = $1", id).await, 4);
+    assert_eq!(count(app, "SELECT count(*) FROM jobs WHERE datastore_id = $1", id).await, 1);
+    assert_eq!(
+        count(app, "SELECT count(*) FROM job_steps s JOIN jobs j ON j.id = s.job_id WHERE j.datastore_id = $1 AND s.state = 'done'", id).await,
+        10
+    );
+}
+
+/// Nothing is left but the audit.
+async fn assert_nothing_left(home: &Home, app: &App, id: Uuid) {
+    assert_eq!(processes(home.path()), Vec::<String>::new());
+    assert_eq!(entries(home.path().join("datastores")), 0);
+    assert_eq!(entries(home.path().join("volumes")), 0);
+    assert_eq!(entries(home.path().join("s")), 0, "socket directories");
+    let user = format!("Granary datastore {id}");
+    assert!(!std::fs::read_to_string("/etc/passwd").unwrap().contains(&user), "{user} is still there");
+    for table in ["addresses", "secrets", "nodes", "volumes", "trusted_sources"] {
+        let sql = match table {
+            "addresses" => "SELECT count(*) FROM addresses WHERE datastore_id = $1",
+            "secrets" => "SELECT count(*) FROM secrets WHERE datastore_id = $1",
+            "nodes" => "SELECT count(*) FROM nodes WHERE datastore_id = $1",
+            "volumes" => "SELECT count(*) FROM volumes WHERE datastore_id = $1",
+            _ => "SELECT count(*) FROM trusted_sources WHERE datastore_id = $1",
+        };
+        assert_eq!(count(app, sql, id).await, 0, "{table}");
+    }
+    assert!(count(app, "SELECT count(*) FROM events WHERE datastore_id = $1", id).await >= 2, "the audit stays");
+}
+
+fn faults(kind: JobKind) -> Vec<String> {
+    kind.steps().iter().flat_map(|step: &Step| [format!("before:{step}"), format!("after:{step}")]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r017_r022_a_kill_around_each_step_of_create_and_delete_changes_nothing() {
+    let home = Home::new();
+    let app = app(&home).await;
+    let actor = actor(&app).await;
+    let mut deletes = faults(JobKind::Delete).into_iter().cycle();
+    for fault in faults(JobKind::Create) {
+        let id = {
+            let mut doomed = Serving(home.serve(Some(&fault)));
+            let id = create(&app, &actor).await;
+            doomed.dies();
+            id
+        };
+        let serving = Serving(home.serve(None));
+        until_running(&app, &actor, id).await;
+        assert_whole(&home, &app, id).await;
+        drop(serving);
+
+        let fault = deletes.next().unwrap();
+        let mut doomed = Serving(home.serve(Some(&fault)));
+        let name = domain::datastore::get(&app, &actor, id).await.unwrap().row.name;
+        domain::datastore::delete(&app, &actor, id, &name).await.unwrap();
+        doomed.dies();
+        let _serving = Serving(home.serve(None));
+        until_gone(&app, &actor, id).await;
+        assert_nothing_left(&home, &app, id).await;
+    }
+}
