@@ -53,6 +53,8 @@ async fn r001_the_session_gets_a_new_id_and_the_table_has_only_its_hash() {
     let browser = site.browser();
     let page = browser.begin("/").await;
     let before = browser.session().unwrap();
+    let visitors = sqlx::query_scalar!("SELECT absolute_expires_at FROM sessions").fetch_one(&site.app.db).await.unwrap();
+    assert!(visitors < Clock::System.now() + Duration::hours(1));
     let said = browser.say(&page, "Ada", "ada@example.org").await;
     browser.follow(said).await;
     let after = browser.session().unwrap();

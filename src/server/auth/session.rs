@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-use std::{fmt, fmt::Display};
+use std::{fmt, fmt::Display, time::Duration};
 use time::OffsetDateTime;
 use tower_sessions::{
     Expiry, SessionManagerLayer, SessionStore,
@@ -23,6 +23,9 @@ use uuid::Uuid;
 pub const PERSON: &str = "person";
 /// Key of the project's id, which has a column too.
 pub const PROJECT: &str = "project";
+
+/// How long a session lasts in which nobody is signed in: anybody can have one made.
+const VISITOR: Duration = Duration::from_hours(1);
 
 /// Name of the cookie. The prefix binds it to this host and to https, where there is https.
 #[must_use]
@@ -70,7 +73,8 @@ impl SessionStore for Store {
     async fn create(&self, record: &mut Record) -> Result<()> {
         loop {
             let session = to_row(record)?;
-            if sessions::create(&self.db, &hash(record.id), &session, self.clock.now(), self.lifetimes).await.map_err(backend)? {
+            let lifetimes = if session.person.is_some() { self.lifetimes } else { self.lifetimes.at_most(VISITOR) };
+            if sessions::create(&self.db, &hash(record.id), &session, self.clock.now(), lifetimes).await.map_err(backend)? {
                 return Ok(());
             }
             record.id = Id::default();

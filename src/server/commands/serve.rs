@@ -38,7 +38,6 @@ pub(super) async fn run(config: Config, faults: Faults) -> anyhow::Result<()> {
     let _instance = Instance::enter(&config.home)?;
     let shutdown = CancellationToken::new();
     end_on_signal(&shutdown)?;
-    metrics::recorder();
     let own = config.database_url.is_none().then(|| metadata::own_server(&config));
     let options = metadata::reach(&config).await?;
     metadata::migrate(&options).await?;

@@ -32,6 +32,14 @@ pub struct Lifetimes {
     pub absolute: Duration,
 }
 
+impl Lifetimes {
+    /// These, but no longer.
+    #[must_use]
+    pub fn at_most(self, limit: Duration) -> Self {
+        Self { idle: self.idle.min(limit), absolute: self.absolute.min(limit) }
+    }
+}
+
 /// Writes a new one; `false` when the id is taken.
 ///
 /// # Errors

@@ -39,11 +39,12 @@ pub struct Web {
 }
 
 impl Web {
-    /// Puts it together.
+    /// Puts it together, and begins to record metrics.
     ///
     /// # Errors
     /// When browser files cannot be read, or the HTTP client cannot be made.
     pub fn new(app: App, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        metrics::recorder();
         let assets = Arc::new(Assets::load(app.config.site.as_deref())?);
         Ok(Self { auth: Auth::new(&app.config)?, leptos: assets.leptos_options(), assets, app, shutdown })
     }
