@@ -1,8 +1,14 @@
 //! Mirrors URLs and job names.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod auth;
 mod domain;
+pub(crate) mod issuer;
 mod jobs;
 pub(crate) mod pretend;
 mod real;
+pub(crate) mod site;
 pub(crate) mod support;
+mod web;
 pub(crate) mod world;

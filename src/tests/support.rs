@@ -91,6 +91,7 @@ async fn shared() -> &'static Shared {
 
 /// Starts a helper that waits until its standard input closes, which happens when this process ends, then ends the server
 /// whose data directory lies in `home`, and removes `home`.
+#[expect(clippy::zombie_processes, reason = "it outlives this process")]
 pub(crate) fn end_with_us(home: &Path) -> ChildStdin {
     const SCRIPT: &str = r#"
         cat >/dev/null

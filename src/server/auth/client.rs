@@ -35,7 +35,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 /// How long what an issuer says of itself is believed without asking again.
-const FRESH: Duration = Duration::from_secs(60 * 60);
+const FRESH: Duration = Duration::from_hours(1);
 /// Longest name and mail address that are kept, in characters.
 const LONGEST: usize = 200;
 
@@ -273,7 +273,7 @@ impl Client {
         while let Err(error) = self.known(FRESH).await {
             tracing::warn!(%error, issuer = self.issuer.as_str(), "nobody can sign in at the moment");
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(60));
+            pause = (pause * 2).min(Duration::from_mins(1));
         }
     }
 
@@ -380,7 +380,12 @@ impl Client {
             None => Vec::new(),
         };
         let claims = Claims { subject: subject.clone(), verified_email: email.clone().filter(|_| verified == Some(true)), groups };
-        let identity = Identity { issuer: self.issuer.as_str().to_owned(), subject, email: email.and_then(short), name: name.and_then(short) };
+        let identity = Identity {
+            issuer: self.issuer.as_str().to_owned(),
+            subject,
+            email: email.as_deref().and_then(short),
+            name: name.as_deref().and_then(short),
+        };
         (identity, claims)
     }
 }
@@ -407,7 +412,7 @@ fn check_access_token(known: &Known, token: &IdToken, claims: &IdTokenClaims, to
 }
 
 /// For people to read: bounded, on one line, nothing when empty.
-fn short(text: String) -> Option<String> {
+fn short(text: &str) -> Option<String> {
     let text: String = text.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }

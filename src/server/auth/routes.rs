@@ -104,7 +104,7 @@ pub async fn start(State(web): State<Web>, Extension(session): Extension<Session
     let mut pending = pending(&session, now).await?;
     pending.push(begun);
     pending.drain(..pending.len().saturating_sub(MOST_PENDING));
-    session.insert(PENDING, pending).await.map_err(away)?;
+    session.insert(PENDING, pending).await.map_err(|e| away(&e))?;
     Ok(Redirect::to(url.as_str()))
 }
 
@@ -126,14 +126,14 @@ pub async fn callback(State(web): State<Web>, Extension(session): Extension<Sess
     let mut all = pending(&session, now).await?;
     let Some(at) = all.iter().position(|p| answer.state.as_deref() == Some(&p.state)) else {
         // Somebody who went back in their browser is signed in already.
-        let signed_in = session.get::<Uuid>(PERSON).await.map_err(away)?.is_some();
+        let signed_in = session.get::<Uuid>(PERSON).await.map_err(|e| away(&e))?.is_some();
         return Ok(if signed_in { Redirect::to("/") } else { back_to_sign_in(Reason::Expired, "/") });
     };
     let begun = all.remove(at);
     let back = begun.back.clone();
     // Written before anything else is done with it: it is good for one try.
-    session.insert(PENDING, all).await.map_err(away)?;
-    session.save().await.map_err(away)?;
+    session.insert(PENDING, all).await.map_err(|e| away(&e))?;
+    session.save().await.map_err(|e| away(&e))?;
     let Some(code) = answer.code else {
         tracing::info!(error = answer.error.as_deref().unwrap_or("none given"), "the issuer did not sign somebody in");
         return Ok(back_to_sign_in(Reason::Denied, &back));
@@ -154,14 +154,14 @@ pub async fn callback(State(web): State<Web>, Extension(session): Extension<Sess
 async fn admit(web: &Web, session: &Session, signed_in: SignedIn) -> Result<(), AppError> {
     let app = &web.app;
     let person = people::sign_in(&app.db, &signed_in.identity, app.catalogue.personal_quota, app.clock.now()).await?;
-    let before = session.get::<Uuid>(PERSON).await.map_err(away)?;
+    let before = session.get::<Uuid>(PERSON).await.map_err(|e| away(&e))?;
     if before.is_some_and(|before| before != person) {
         // What the one before them typed or revealed is not theirs to see.
         session.clear().await;
     }
-    session.cycle_id().await.map_err(away)?;
-    session.insert(PERSON, person).await.map_err(away)?;
-    session.insert(ID_TOKEN, signed_in.id_token).await.map_err(away)?;
+    session.cycle_id().await.map_err(|e| away(&e))?;
+    session.insert(PERSON, person).await.map_err(|e| away(&e))?;
+    session.insert(ID_TOKEN, signed_in.id_token).await.map_err(|e| away(&e))?;
     tracing::info!(%person, "signed in");
     Ok(())
 }
@@ -171,21 +171,21 @@ async fn admit(web: &Web, session: &Session, signed_in: SignedIn) -> Result<(), 
 /// # Errors
 /// [`AppError::Unavailable`]: the session goes on.
 pub async fn sign_out(State(web): State<Web>, Extension(session): Extension<Session>) -> Result<Redirect, Failure> {
-    let id_token: Option<String> = session.get(ID_TOKEN).await.map_err(away)?;
-    session.flush().await.map_err(away)?;
+    let id_token: Option<String> = session.get(ID_TOKEN).await.map_err(|e| away(&e))?;
+    session.flush().await.map_err(|e| away(&e))?;
     let at_issuer = web.auth.client.sign_out_url(id_token.as_deref());
     Ok(Redirect::to(at_issuer.as_ref().map_or("/sign-in", |url| url.as_str())))
 }
 
 /// Sign-ins that were begun and may still end.
 async fn pending(session: &Session, now: i64) -> Result<Vec<Pending>, AppError> {
-    let mut all: Vec<Pending> = session.get(PENDING).await.map_err(away)?.unwrap_or_default();
+    let mut all: Vec<Pending> = session.get(PENDING).await.map_err(|e| away(&e))?.unwrap_or_default();
     all.retain(|p| now - p.begun < LONGEST);
     Ok(all)
 }
 
 /// Sessions live in the metadata database.
-fn away(error: tower_sessions::session::Error) -> AppError {
+fn away(error: &tower_sessions::session::Error) -> AppError {
     tracing::warn!(%error, "a session could not be read or written");
     AppError::Unavailable
 }

@@ -14,12 +14,14 @@ use super::{
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+const ABOUT: &str = "A database service on your own machines. Settings come from GRANARY_* variables and DATABASE_URL; the README lists them.";
+
 /// The exit code that says that Granary was asked wrongly, as clap's own.
 const ASKED_WRONGLY: u8 = 2;
 
-/// A database service on your own machines. Settings come from GRANARY_* variables and DATABASE_URL; the README lists them.
+/// What may be asked for.
 #[derive(Debug, Parser)]
-#[command(name = "granary", version)]
+#[command(name = "granary", version, about = ABOUT, long_about = None)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,7 +49,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = Config::from_env().map_err(anyhow::Error::from).and_then(|config| {
         logging::start(&config)?;
-        run(cli.command, config)
+        run(&cli.command, config)
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,7 +61,7 @@ pub fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(command: Command, config: Config) -> anyhow::Result<()> {
+async fn run(command: &Command, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Serve { die } => serve::run(config, die.unwrap_or_default()).await,
         Command::Down => down::run(config).await,

@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// How long requests and steps of jobs may go on after the signal to end.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often sessions that have ended are removed.
-const SWEEP: Duration = Duration::from_secs(600);
+const SWEEP: Duration = Duration::from_mins(10);
 /// How often numbers are put together, so that they do not pile up where nobody reads them.
 const UPKEEP: Duration = Duration::from_secs(5);
 

@@ -292,7 +292,7 @@ mod tests {
         assert!(config.home.is_absolute() && config.home.ends_with("var"));
         assert_eq!(config.public_url.as_str(), "http://127.0.0.1:3000/");
         assert!(config.oidc.is_none() && !config.log_json && !config.is_https());
-        assert_eq!(config.session_idle, Duration::from_secs(8 * 3600));
+        assert_eq!(config.session_idle, Duration::from_hours(8));
         let root = Config::read(&BTreeMap::new(), true, Problems::default()).unwrap();
         assert_eq!(root.home, PathBuf::from("/var/lib/granary"));
     }

@@ -89,9 +89,10 @@ impl Changes {
         // What happened before this moment was not heard.
         self.send(Change::Resync);
         while let Some(notification) = listener.try_recv().await? {
-            match parse(notification.payload()) {
-                Some(change) => self.send(change),
-                None => tracing::warn!(payload = notification.payload(), "a notification that is none of ours"),
+            if let Some(change) = parse(notification.payload()) {
+                self.send(change);
+            } else {
+                tracing::warn!(payload = notification.payload(), "a notification that is none of ours");
             }
         }
         Ok(())

@@ -55,7 +55,7 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
 /// The host a request was sent to, without its port.
 #[must_use]
 pub fn host(parts: &Parts) -> Option<Host> {
-    let authority = parts.uri.authority().map(|a| a.as_str()).or_else(|| parts.headers.get("host")?.to_str().ok())?;
+    let authority = parts.uri.authority().map(axum::http::uri::Authority::as_str).or_else(|| parts.headers.get("host")?.to_str().ok())?;
     let host = authority.parse::<axum::http::uri::Authority>().ok()?.host().to_owned();
     Host::parse(&host).ok()
 }

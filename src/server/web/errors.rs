@@ -114,9 +114,31 @@ fn by_status(status: StatusCode, request_id: &str) -> String {
     }
 }
 
-/// The answer after a panic, which was logged by the panic hook.
+/// The answer after a panic.
 #[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "as the layer wants it")]
 pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> axum::http::Response<Body> {
     let what = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Failure(super::request_id::internal(&format_args!("a panic: {}", what.unwrap_or("of an unknown kind")))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Router, routing::get};
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_that_says_nothing_of_it() {
+        async fn fails() -> &'static str {
+            panic!("the secret is 42")
+        }
+        let router: Router = Router::new().route("/", get(fails)).layer(CatchPanicLayer::custom(panicked));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        assert!(matches!(serde_json::from_slice(&body), Ok(AppError::Internal { request_id }) if !request_id.is_empty()));
+        assert!(!body.windows(2).any(|w| w == b"42"), "{body:?}");
+    }
 }

@@ -134,10 +134,10 @@ async fn follow_one(mut stream: Stream, mut changes: Subscription, first: Snapsh
     while last.status.is_some() {
         stream.next(&mut changes, |change| !matches!(change, Change::Datastore { datastore, .. } if *datastore != id)).await?;
         match stream.look(id).await {
-            Ok(now) if now == last => {}
-            Ok(now) => {
-                stream.send_snapshot(&now).await?;
-                last = now;
+            Ok(seen) if seen == last => {}
+            Ok(seen) => {
+                stream.send_snapshot(&seen).await?;
+                last = seen;
             }
             Err(AppError::NotFound) => return Err(Ended),
             // The metadata database is away; when it is back, a resync leads here again.

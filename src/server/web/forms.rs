@@ -92,7 +92,7 @@ pub async fn leave_notice(text: &str) -> Result<(), AppError> {
 pub async fn notice() -> Result<Option<String>, AppError> {
     let session = context::session()?;
     let Some(text) = read(&session, NOTICE).await? else { return Ok(None) };
-    session.remove_value(NOTICE).await.map_err(away)?;
+    session.remove_value(NOTICE).await.map_err(|e| away(&e))?;
     Ok(Some(text))
 }
 
@@ -243,15 +243,15 @@ pub fn own_path(path: &str) -> Option<&str> {
 }
 
 async fn read<T: DeserializeOwned>(session: &Session, key: &str) -> Result<Option<T>, AppError> {
-    session.get(key).await.map_err(away)
+    session.get(key).await.map_err(|e| away(&e))
 }
 
 async fn write(session: &Session, key: &str, value: &impl Serialize) -> Result<(), AppError> {
-    session.insert(key, value).await.map_err(away)
+    session.insert(key, value).await.map_err(|e| away(&e))
 }
 
 /// Sessions live in the metadata database: their error means that it is away.
-fn away(error: tower_sessions::session::Error) -> AppError {
+fn away(error: &tower_sessions::session::Error) -> AppError {
     tracing::warn!(%error, "a session could not be read");
     AppError::Unavailable
 }

@@ -15,8 +15,6 @@ pub mod metrics;
 pub mod observe;
 pub mod request_id;
 pub mod router;
-#[cfg(test)]
-mod tests;
 
 use super::{auth::Auth, state::App};
 use assets::Assets;

@@ -7,8 +7,6 @@
 
 mod keys;
 mod page;
-#[cfg(test)]
-mod tests;
 
 use crate::server::{
     config::Config,

@@ -33,7 +33,8 @@ pub(super) fn form(assets: &Assets, question: &Question, person: &Person, error:
         ("code_challenge_method", &question.code_challenge_method),
     ];
     let hidden = hidden.into_iter().chain(question.nonce.as_ref().map(|nonce| ("nonce", nonce)));
-    let hidden: String = hidden.map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">\n", Escaped(value))).collect();
+    let hidden =
+        hidden.fold(String::new(), |all, (name, value)| format!("{all}<input type=\"hidden\" name=\"{name}\" value=\"{}\">\n", Escaped(value)));
     let error = error.map(|error| format!("<p class=\"error\" role=\"alert\">{}</p>\n", Escaped(error))).unwrap_or_default();
     let body = format!(
         "<p>This is the built-in development provider. It believes whatever you say, and opens on this machine only.</p>\n{error}\

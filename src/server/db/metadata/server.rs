@@ -36,11 +36,11 @@ const PORT: u16 = 5432;
 /// Longest path of a socket on Linux is 107 bytes.
 const LONGEST_DIRECTORY: usize = 107 - "/.s.PGSQL.5432".len();
 /// How long a server may take to come up: long enough to replay what a crash left.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// How long a server that was just started may take until its pid file is there.
 const APPEAR: Duration = Duration::from_secs(5);
 /// How long it may take to stop.
-const STOP: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_mins(1);
 /// How long to wait for another Granary that starts or stops it.
 const LOCK: Duration = Duration::from_secs(150);
 const POLL: Duration = Duration::from_millis(50);
@@ -93,16 +93,14 @@ impl Server {
             Some(major) => Programs::of(major)?,
             None => self.initialise(&account).await?,
         };
-        let mut connection = match self.answer(&options, Duration::ZERO).await? {
-            Some(connection) => connection,
-            None => {
-                self.clear_remains(&sockets).await?;
-                self.configure(&sockets).await?;
-                self.start(&account, &programs)?;
-                let answer = self.answer(&options, APPEAR).await?;
-                answer.with_context(|| format!("it ended at once. The end of {}:\n{}", self.log().display(), self.log_end()))?
-            }
-        };
+        let mut answer = self.answer(&options, Duration::ZERO).await?;
+        if answer.is_none() {
+            self.clear_remains(&sockets).await?;
+            self.configure(&sockets).await?;
+            self.start(&account, &programs)?;
+            answer = self.answer(&options, APPEAR).await?;
+        }
+        let mut connection = answer.with_context(|| format!("it ended at once. The end of {}:\n{}", self.log().display(), self.log_end()))?;
         self.prove(&mut connection).await?;
         create_database(&mut connection).await?;
         connection.close().await?;
