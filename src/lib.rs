@@ -1,5 +1,8 @@
 //! Granary: a self-hosted database service.
 
+// A page is one deeply nested type.
+#![recursion_limit = "256"]
+
 pub mod app;
 pub mod error;
 pub mod model;

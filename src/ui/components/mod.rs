@@ -1,0 +1,48 @@
+//! Small parts of pages, one for each file.
+
+mod auto_submit;
+pub(crate) mod browser;
+mod card;
+mod checked_field;
+mod chips;
+mod code_block;
+mod copy;
+mod empty_state;
+mod error_box;
+mod facts;
+mod field;
+mod icon;
+mod job;
+mod menu;
+mod meter;
+mod notice;
+mod pill;
+mod post_button;
+mod switcher;
+mod table;
+mod tabs;
+mod time_ago;
+mod topology;
+
+pub(crate) use auto_submit::AutoSubmit;
+pub(crate) use card::Card;
+pub(crate) use checked_field::{CheckedField, FieldText, Rule};
+pub(crate) use chips::Chips;
+pub(crate) use code_block::CodeBlock;
+pub(crate) use copy::Copy;
+pub(crate) use empty_state::EmptyState;
+pub(crate) use error_box::{ErrorBox, FormErrors};
+pub(crate) use facts::Fact;
+pub(crate) use field::{FieldError, FieldHint, TextField, described_by};
+pub(crate) use icon::{Glyph, Icon};
+pub(crate) use job::{JobActions, JobSteps};
+pub(crate) use menu::Menu;
+pub(crate) use meter::Meter;
+pub(crate) use notice::Notice;
+pub(crate) use pill::{Pill, StatusPill};
+pub(crate) use post_button::PostButton;
+pub(crate) use switcher::{Switch, Switcher};
+pub(crate) use table::{Column, Table};
+pub(crate) use tabs::Tabs;
+pub(crate) use time_ago::TimeAgo;
+pub(crate) use topology::{NodeMark, Topology};

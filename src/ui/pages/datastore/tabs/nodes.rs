@@ -1,0 +1,106 @@
+//! `/datastores/:id/nodes`: a card for each node, and how they relate.
+
+use super::{super::show::show, Tab};
+use crate::{
+    model::{
+        datastore::{DatastoreView, NodeView},
+        format,
+    },
+    ui::{
+        components::{Card, Copy, Fact, Meter, NodeMark, StatusPill, TimeAgo, Topology},
+        request::Sprite,
+    },
+};
+use leptos::prelude::*;
+
+/// The tab.
+#[component]
+pub fn Nodes() -> impl IntoView {
+    show(
+        Tab::Nodes,
+        |_| async { Ok(()) },
+        |view, ()| {
+            view! {
+                <Drawing view=view.clone() />
+                <div class="nodes">{view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard node index /> }).collect_view()}</div>
+            }
+        },
+    )
+}
+
+#[component]
+fn Drawing(view: DatastoreView) -> impl IntoView {
+    let gate = match view.trusted_sources {
+        0 => "no trusted source".to_owned(),
+        n => format::count(n as usize, "trusted source", "trusted sources"),
+    };
+    let endpoint = view.endpoints.first().map(|e| format!("{}:{}", e.host, e.port));
+    let nodes = view
+        .nodes
+        .iter()
+        .map(|node| NodeMark { name: node.name.clone(), role: role(&node.role), detail: node.private.clone().unwrap_or_default() })
+        .collect();
+    view! {
+        <Card id="topology" title="Topology" lead=view.row.topology.label()>
+            <Topology gate endpoint nodes />
+        </Card>
+    }
+}
+
+#[component]
+fn NodeCard(node: NodeView, index: usize) -> impl IntoView {
+    let address = format!("node-{index}-address");
+    view! {
+        <section class="card" aria-labelledby=format!("node-{index}")>
+            <div class="card-head">
+                <div>
+                    <h2 id=format!("node-{index}")>{node.name.clone()}</h2>
+                    <p class="lead">{role(&node.role)}</p>
+                </div>
+                <div class="card-aside">
+                    <StatusPill status=node.status />
+                </div>
+            </div>
+            <dl class="facts">
+                <Fact name="Public address">
+                    {match node.public {
+                        Some(public) => {
+                            view! {
+                                <span class="secret">
+                                    <code id=address.clone()>{public}</code>
+                                    <Copy target=address what=format!("public address of {}", node.name) sprite=Sprite::url() />
+                                </span>
+                            }
+                                .into_any()
+                        }
+                        None => "not there yet".into_any(),
+                    }}
+                </Fact>
+                {node
+                    .private
+                    .map(|private| {
+                        view! {
+                            <Fact name="Private address">
+                                <code>{private}</code>
+                            </Fact>
+                        }
+                    })}
+                {node.version.map(|version| view! { <Fact name="Version">{version}</Fact> })}
+                <Fact name="Flavor">{node.flavor}</Fact>
+                <Fact name="Storage used">
+                    <Meter used=node.storage_used total_gb=node.storage_gb />
+                </Fact>
+                {node.started_at.map(|at| view! { <Fact name="Started"><TimeAgo at /></Fact> })}
+                {(!node.detail.is_empty()).then(|| view! { <Fact name="Last check said">{node.detail}</Fact> })}
+            </dl>
+        </section>
+    }
+}
+
+fn role(role: &str) -> String {
+    match role {
+        "primary" => "Primary, read-write".to_owned(),
+        "replica" => "Replica, read-only".to_owned(),
+        other => other.to_owned(),
+    }
+}

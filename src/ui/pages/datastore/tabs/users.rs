@@ -1,0 +1,112 @@
+//! `/datastores/:id/users`: the first admin user, and the connection assistant (rules 28, 36, 42-45).
+
+use super::{
+    super::{
+        connection::{Password, connection, snippets, switches},
+        show::show,
+    },
+    Tab,
+};
+use crate::{
+    model::{
+        datastore::{CaView, DatastoreView},
+        snippet::Connection,
+    },
+    ui::{
+        components::{Card, Copy, EmptyState, Fact, Glyph, Icon, Switcher},
+        request::Sprite,
+    },
+};
+use leptos::prelude::*;
+
+/// The tab.
+#[component]
+pub fn Users() -> impl IntoView {
+    show(
+        Tab::Users,
+        |view| async move { connection(&view).await },
+        |view, connection| match connection {
+            Some(connection) => view! { <Made view connection /> }.into_any(),
+            None => view! {
+                <Card id="users" title="Users">
+                    <EmptyState glyph=Glyph::User title="No user yet" heading=3>
+                        <p>{format!("The admin user {} and its password are made with the datastore.", view.first.user)}</p>
+                    </EmptyState>
+                </Card>
+            }
+            .into_any(),
+        },
+    )
+}
+
+#[component]
+fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
+    let hidden = connection.password.is_none();
+    let snippets = snippets(view.row.engine, &connection);
+    let file = connection.ca_file();
+    let target = format!("For user {}, database {}, primary endpoint {}:{}.", connection.user, connection.database, connection.host, connection.port);
+    view! {
+        <Card id="users" title="Admin user" lead="Made with the datastore. It owns the first database and may make others.">
+            <dl class="facts">
+                <Fact name="User">
+                    <code>{connection.user}</code>
+                </Fact>
+                <Fact name="Database">
+                    <code>{connection.database}</code>
+                </Fact>
+                <Fact name="Password">
+                    <Password datastore=view.row.id password=connection.password />
+                </Fact>
+            </dl>
+        </Card>
+        <Card
+            id="assistant"
+            title="Connection assistant"
+            lead=target
+        >
+            {(view.trusted_sources == 0)
+                .then(|| {
+                    view! {
+                        <div class="box tone-warning">
+                            <Icon glyph=Glyph::Shield />
+                            <p>
+                                "No trusted source yet, so nobody can connect. "
+                                <a href=format!("/datastores/{}/firewall", view.row.id)>"Add your address"</a>
+                            </p>
+                        </div>
+                    }
+                })}
+            {hidden.then(|| view! { <p class="hint">"YOUR-PASSWORD stands for the password until you reveal it above."</p> })}
+            <Switcher id="snippet" legend="Connect with" views=switches("snippet", snippets) />
+        </Card>
+        {view.ca.map(|ca| view! { <Authority ca file /> })}
+    }
+}
+
+#[component]
+fn Authority(ca: CaView, file: String) -> impl IntoView {
+    view! {
+        <Card
+            id="ca"
+            title="Certificate authority"
+            lead="This datastore's own. Every snippet verifies the server with it, so nobody can stand in between."
+        >
+            <dl class="facts">
+                <Fact name="File">
+                    <a class="button small" href=ca.url download=file.clone()>
+                        <Icon glyph=Glyph::Download />
+                        {format!("Download {file}")}
+                    </a>
+                </Fact>
+                <Fact name="SHA-256 fingerprint">
+                    <span class="secret">
+                        <code id="fingerprint" class="fingerprint">
+                            {ca.fingerprint}
+                        </code>
+                        <Copy target="fingerprint".to_owned() what="fingerprint".to_owned() sprite=Sprite::url() />
+                    </span>
+                </Fact>
+            </dl>
+        </Card>
+    }
+}

@@ -1,0 +1,99 @@
+//! Step 2: name, tags, topology (rules 6-8).
+
+use super::form::{checked, error, name};
+use crate::{
+    error::FieldErrors,
+    model::{
+        datastore::Topology,
+        draft::{Draft, Offer},
+        format, names,
+    },
+    ui::components::{FieldError, Glyph, Icon, Rule},
+};
+use leptos::prelude::*;
+
+/// The fields.
+#[component]
+pub(super) fn Configuration(
+    /// What was typed.
+    draft: Draft,
+    /// What may be chosen.
+    offer: Offer,
+    /// What is wrong.
+    errors: FieldErrors,
+) -> impl IntoView {
+    let max_tags = offer.catalogue.limits.max_tags;
+    let name_hint = format!("Letters, digits, - and _; up to {} characters. It can be changed later.", names::DATASTORE_NAME_MAX);
+    let tags_hint = format!("Optional, separated by commas, at most {max_tags}: production, team:payments");
+    view! {
+        {checked("name", "Name", &name_hint, &draft.name, &errors, Rule::Name)}
+        {checked("tags", "Tags", &tags_hint, &draft.tags, &errors, Rule::Tags(max_tags))}
+        <fieldset class="choices" id="topology" aria-describedby="topology-error">
+            <legend>"Topology"</legend>
+            <div class="choice-grid">
+                {Topology::ALL
+                    .into_iter()
+                    .map(|topology| {
+                        let checked = draft.topology == topology.id();
+                        view! { <TopologyCard topology checked /> }
+                    })
+                    .collect_view()}
+            </div>
+            <FieldError id="topology" error=error(&errors, "topology") />
+        </fieldset>
+    }
+}
+
+#[component]
+fn TopologyCard(topology: Topology, checked: bool) -> impl IntoView {
+    let id = format!("topology-{}", topology.id());
+    let nodes = topology.nodes();
+    view! {
+        <label class="choice">
+            <input
+                type="radio"
+                name=name("topology")
+                value=topology.id()
+                checked=checked
+                aria-labelledby=format!("{id}-name")
+                aria-describedby=format!("{id}-words")
+            />
+            <Diagram nodes />
+            <span class="choice-words">
+                <b id=format!("{id}-name")>{topology.label()}</b>
+                <span id=format!("{id}-words")>
+                    <span class="choice-text">{format::count(nodes as usize, "node", "nodes")}</span>
+                    {(nodes == 1)
+                        .then(|| {
+                            view! {
+                                <span class="choice-why warning">
+                                    <Icon glyph=Glyph::Warning />
+                                    "A single node: nothing takes over when it fails. Until it is back the datastore is down, and \
+                                     what was only on its storage may be lost."
+                                </span>
+                            }
+                        })}
+                </span>
+            </span>
+        </label>
+    }
+}
+
+/// A primary and its replicas, as dots.
+#[component]
+fn Diagram(nodes: u32) -> impl IntoView {
+    let replicas = nodes.saturating_sub(1);
+    let y = move |index: u32| 32 + (index * 2 + 1) * 16 / replicas.max(1) - 16;
+    view! {
+        <svg class="diagram" viewBox="0 0 64 64" width="64" height="64" aria-hidden="true" focusable="false">
+            {(0..replicas)
+                .map(|index| {
+                    view! {
+                        <path d=format!("M{} 32 L52 {}", if replicas == 0 { 32 } else { 16 }, y(index)) class="diagram-line" />
+                        <circle cx="52" cy=y(index) r="7" class="diagram-replica" />
+                    }
+                })
+                .collect_view()} <circle cx=if replicas == 0 { "32" } else { "16" } cy="32" r="12" class="diagram-primary" />
+        </svg>
+    }
+}

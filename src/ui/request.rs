@@ -1,0 +1,40 @@
+//! What a page must know of its request; the server provides it as context.
+
+use leptos::prelude::*;
+use time::OffsetDateTime;
+
+/// When the request came in: relative times are told from it.
+#[derive(Debug, Clone, Copy)]
+pub struct Now(pub OffsetDateTime);
+
+impl Now {
+    /// That of this request; `None` where nobody provided it, and then only exact times are shown.
+    #[must_use]
+    pub fn get() -> Option<OffsetDateTime> {
+        use_context::<Self>().map(|now| now.0)
+    }
+}
+
+/// URL of the icon sprite. Islands get it as a prop and provide it again, because contexts stay on the server.
+#[derive(Debug, Clone)]
+pub struct Sprite(pub String);
+
+impl Sprite {
+    /// That of this page.
+    #[must_use]
+    pub fn url() -> String {
+        use_context::<Self>().map(|sprite| sprite.0).unwrap_or_default()
+    }
+}
+
+/// Whether the built-in development provider signs people in: the sign-in page then says what that means.
+#[derive(Debug, Clone, Copy)]
+pub struct DevelopmentSignIn(pub bool);
+
+impl DevelopmentSignIn {
+    /// That of this Granary.
+    #[must_use]
+    pub fn get() -> bool {
+        use_context::<Self>().is_some_and(|it| it.0)
+    }
+}
