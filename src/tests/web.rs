@@ -229,6 +229,8 @@ async fn an_address_with_nothing_behind_it_is_a_page_or_an_error() {
     let page = browser.get("/nowhere").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     assert!(page.header("content-type").starts_with("text/html") && page.header("content-security-policy").contains("nonce-"));
+    let page = browser.get(&format!("/datastores/{}", Uuid::nil())).await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
     let program = browser.request(Method::GET, "/nowhere", &[JSON], None).await;
     assert_eq!((program.status, program.text.as_str()), (StatusCode::NOT_FOUND, "\"NotFound\""));
 }

@@ -1,6 +1,7 @@
 //! What a page must know of its request; the server provides it as context.
 
 use leptos::prelude::*;
+use std::sync::Arc;
 use time::OffsetDateTime;
 
 /// When the request came in: relative times are told from it.
@@ -12,6 +13,19 @@ impl Now {
     #[must_use]
     pub fn get() -> Option<OffsetDateTime> {
         use_context::<Self>().map(|now| now.0)
+    }
+}
+
+/// Sets the status of the answer that carries the page.
+#[derive(Clone)]
+pub struct PageStatus(pub Arc<dyn Fn(u16) + Send + Sync>);
+
+impl PageStatus {
+    /// Sets it; nothing happens in the browser.
+    pub fn set(status: u16) {
+        if let Some(page) = use_context::<Self>() {
+            (page.0)(status);
+        }
     }
 }
 

@@ -27,13 +27,6 @@ pub async fn actor() -> Result<Actor, AppError> {
     Who::of(&parts()?.extensions).actor().map(|actor| (*actor).clone())
 }
 
-/// Sets the status of the page that is being drawn.
-pub fn set_status(status: u16) {
-    if let (Some(options), Ok(status)) = (use_context::<ResponseOptions>(), StatusCode::from_u16(status)) {
-        options.set_status(status);
-    }
-}
-
 /// Sends the browser elsewhere, with a GET.
 pub(super) fn go_to(path: &str) {
     if let (Some(options), Ok(path)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(path)) {

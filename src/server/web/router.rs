@@ -5,6 +5,7 @@ use crate::{
     app,
     error::AppError,
     server::auth::{self, current::Who},
+    ui::request::{DevelopmentSignIn, Now, PageStatus},
 };
 use axum::{
     Router,
@@ -16,7 +17,7 @@ use axum::{
 };
 use leptos::{nonce::use_nonce, prelude::*};
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_async_with_context};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
 /// How long an answer may take to begin; streams go on after they have begun.
@@ -78,6 +79,8 @@ fn pages(web: &Web) -> Router<Web> {
 
 fn provide_page_context(web: &Web) {
     provide_context(web.app.clone());
+    provide_context(Now(web.app.clock.now()));
+    provide_context(DevelopmentSignIn(web.auth.dev_provider.is_some()));
     let Some(options) = use_context::<ResponseOptions>() else { return };
     // The page's scripts carry the nonce that leptos made for this request.
     if let Some(policy) = use_nonce().and_then(|nonce| headers::policy(web, Some(&nonce))) {
@@ -86,6 +89,9 @@ fn provide_page_context(web: &Web) {
     if let Some(status) = use_context::<Parts>().and_then(|parts| auth::routes::status_of_sign_in_page(&parts.uri)) {
         options.set_status(status);
     }
+    provide_context(PageStatus(Arc::new(move |status| {
+        options.set_status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    })));
 }
 
 /// Sends whoever is not signed in from any page to the one where that is done, and back from there afterwards.

@@ -2,7 +2,10 @@
 
 use crate::{
     error::AppError,
-    ui::components::{EmptyState, Glyph},
+    ui::{
+        components::{EmptyState, Glyph},
+        request::PageStatus,
+    },
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -13,6 +16,7 @@ pub(crate) fn ErrorPage(
     /// What went wrong.
     error: AppError,
 ) -> impl IntoView {
+    PageStatus::set(error.status());
     let title = match error {
         AppError::NotFound => "Not found",
         AppError::Forbidden => "Not allowed",
