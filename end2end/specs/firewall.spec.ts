@@ -1,4 +1,4 @@
-import { create, expect, fieldError, openTab, password, snippet, test, textbox, uniqueName } from "../support/test.ts";
+import { create, expect, fieldError, openTab, password, settled, snippet, test, textbox, uniqueName } from "../support/test.ts";
 import { run, start } from "../support/shell.ts";
 
 const QUICK = { PGCONNECT_TIMEOUT: "10" };
@@ -33,7 +33,8 @@ test("r026 no source, no access: refused before, allowed after, cut again when i
     expect(code).not.toBe(0);
     expect(out).not.toContain("still here");
 
-    await home.reload();
+    await settled(home, datastore);
+    await openTab(home, datastore, /^Firewall/);
     const refused = home.getByRole("region", { name: "Recently refused" });
     await expect(refused).toContainText("127.0.0.1");
     await refused.getByRole("button", { name: "Allow 127.0.0.1" }).click();
@@ -65,6 +66,8 @@ test("r026 an address range is checked, with the reason, and kept as it was type
         await textbox(home, "Description").fill(`office ${good}`);
         await home.getByRole("button", { name: "+ Create trusted source" }).click();
         await expect(home.getByRole("row").filter({ hasText: good })).toContainText(`office ${good}`);
+        await settled(home, datastore);
+        await openTab(home, datastore, /^Firewall/);
     }
 });
 

@@ -146,6 +146,12 @@ export const openTab = async (page: Page, { id, name }: Datastore, tab: RegExp) 
     await page.getByRole("navigation", { name: `Datastore ${name}` }).getByRole("link", { name: tab }).click();
 };
 
+/** Until no work is left: pages then no longer load themselves again. */
+export const settled = async (page: Page, datastore: Datastore) => {
+    await openTab(page, datastore, /^Activity/);
+    await expect(page.getByRole("region", { name: "Jobs" })).not.toContainText(/Queued|Running/);
+};
+
 /** The lines of one view of the connection assistant, as the page has them. */
 export const snippet = async (page: Page, view: string): Promise<string> => {
     const assistant = page.getByRole("region", { name: "Connection assistant" });
