@@ -1,6 +1,7 @@
 //! The shell and the route table.
 
 use crate::ui::{
+    layout::Scripts,
     pages::{
         datastore::{Delete, tabs},
         datastores::{List, New, wizard::Wizard},
@@ -36,7 +37,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <script nonce=use_nonce() inner_html=BEFORE_PAINT></script>
                 <link rel="icon" href=format!("{pkg}/favicon.svg") type="image/svg+xml" />
                 <link rel="stylesheet" href=format!("{pkg}/granary.css") />
-                <HydrationScripts options islands=true />
+                <Scripts options />
                 <MetaTags />
             </head>
             <body>

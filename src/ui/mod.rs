@@ -4,7 +4,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "a component owns its props")]
 
 mod components;
-mod layout;
+pub(crate) mod layout;
 mod live;
 pub(crate) mod pages;
 mod query;
