@@ -34,7 +34,7 @@ if [[ $goal = test ]]; then
     has curl || want curl
     has openssl || want openssl
     # The pages' Python lines are run as they stand.
-    { has python3 && python3 -c 'import psycopg' 2>/dev/null; } || want python3 python3-psycopg
+    /usr/bin/python3 -c 'import psycopg' 2>/dev/null || want python3 python3-psycopg
 fi
 
 if ((${#missing[@]})); then
@@ -55,7 +55,7 @@ fi
 if [[ $goal = test ]]; then
     node=$(node --version)
     tools=${XDG_CACHE_HOME:-$HOME/.cache}/granary/node
-    if ! at_least 20.12 "${node#v}" && [[ ! -x $tools/node_modules/node/bin/node ]]; then
+    if ! at_least 20.19 "${node#v}" && [[ ! -x $tools/node_modules/node/bin/node ]]; then
         say "Node.js $node is too old for the tests; putting a newer one into $tools"
         mkdir -p "$tools"
         npm install --prefix "$tools" --no-audit --no-fund --no-save node@22

@@ -48,6 +48,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 
 /// The route table. Every page is whole before it is sent, so that it needs no script.
 #[component]
+#[expect(clippy::must_use_candidate, reason = "a component is called by the view macro")]
 pub fn App() -> impl IntoView {
     provide_meta_context();
     view! {

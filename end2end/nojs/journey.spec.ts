@@ -1,7 +1,7 @@
 // The whole way with JavaScript off: every page and every form works without it.
 
 import { run } from "../support/shell.ts";
-import { expect, fieldError, finish, heading, openTab, password, proceed, snippet, startWizard, test, uniqueName, untilRunning, walkToPreview } from "../support/test.ts";
+import { choose, expect, fieldError, finish, heading, openTab, password, proceed, snippet, startWizard, test, textbox, uniqueName, untilRunning, walkToPreview } from "../support/test.ts";
 
 test("r001-r028 from sign-in to a connection and a deletion", async ({ home }) => {
     await startWizard(home);
@@ -24,7 +24,7 @@ test("r001-r028 from sign-in to a connection and a deletion", async ({ home }) =
 
     await openTab(home, datastore, /^Settings/);
     const renamed = uniqueName("renamed");
-    await home.getByLabel("Name", { exact: true }).fill(renamed);
+    await textbox(home, "Name").fill(renamed);
     await home.getByRole("button", { name: "Save name" }).click();
     await expect(heading(home, renamed)).toBeVisible();
 
@@ -43,29 +43,29 @@ test("r001-r028 from sign-in to a connection and a deletion", async ({ home }) =
 test("r006, r080 what is wrong is said beside the field, and nothing typed is lost", async ({ home }) => {
     await startWizard(home);
     await proceed(home);
-    await home.getByLabel("Name", { exact: true }).fill("o'brien;--🐘");
-    await home.getByLabel("Tags").fill("kept");
+    await textbox(home, "Name").fill("o'brien;--🐘");
+    await textbox(home, "Tags").fill("kept");
     await proceed(home);
     await expect(fieldError(home, "name")).toContainText("“'”");
-    await expect(home.getByLabel("Name", { exact: true })).toHaveValue("o'brien;--🐘");
-    await expect(home.getByLabel("Tags")).toHaveValue("kept");
-    await home.getByLabel("Name", { exact: true }).fill(uniqueName());
+    await expect(textbox(home, "Name")).toHaveValue("o'brien;--🐘");
+    await expect(textbox(home, "Tags")).toHaveValue("kept");
+    await textbox(home, "Name").fill(uniqueName());
     await proceed(home);
     await proceed(home);
-    await home.getByRole("radio", { name: "Volumes" }).check();
-    await home.getByRole("radio", { name: "Dynamic" }).check();
-    await home.getByLabel("Volume size (GB)").fill("1.5");
+    await choose(home, "Volumes");
+    await choose(home, "Dynamic");
+    await textbox(home, "Volume size (GB)").fill("1.5");
     await proceed(home);
     await expect(fieldError(home, "volume_gb")).toContainText("whole number");
-    await expect(home.getByLabel("Volume size (GB)")).toHaveValue("1.5");
+    await expect(textbox(home, "Volume size (GB)")).toHaveValue("1.5");
 });
 
 test("r026 a wrong address range comes back with what it should be", async ({ datastore, home }) => {
     await openTab(home, datastore, /^Firewall/);
-    await home.getByLabel("Address range (CIDR)").fill("10.1.2.3/8");
-    await home.getByLabel("Description").fill("office");
+    await textbox(home, "Address range (CIDR)").fill("10.1.2.3/8");
+    await textbox(home, "Description").fill("office");
     await home.getByRole("button", { name: "+ Create trusted source" }).click();
     await expect(fieldError(home, "cidr")).toContainText("10.0.0.0/8");
-    await expect(home.getByLabel("Address range (CIDR)")).toHaveValue("10.1.2.3/8");
-    await expect(home.getByLabel("Description")).toHaveValue("office");
+    await expect(textbox(home, "Address range (CIDR)")).toHaveValue("10.1.2.3/8");
+    await expect(textbox(home, "Description")).toHaveValue("office");
 });

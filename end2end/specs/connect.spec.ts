@@ -57,7 +57,8 @@ test("r028 the Python program connects as it stands", async ({ home }) => {
     const program = await snippet(home, "Python");
     const cwd = folder();
     writeFileSync(join(cwd, "snippet.py"), program);
-    const ran = await run("python3 snippet.py", { PGPASSWORD: await password(home) }, "", cwd);
+    // Debian's Python, which has psycopg; another may come before it in PATH.
+    const ran = await run("/usr/bin/python3 snippet.py", { PGPASSWORD: await password(home) }, "", cwd);
     expect(ran, ran.err).toMatchObject({ code: 0 });
     expect(ran.out).toContain("PostgreSQL 15");
 });

@@ -1,4 +1,4 @@
-import { create, expect, fieldError, openTab, password, snippet, test, uniqueName } from "../support/test.ts";
+import { create, expect, fieldError, openTab, password, settled, snippet, test, textbox, uniqueName } from "../support/test.ts";
 import { run, start } from "../support/shell.ts";
 
 const QUICK = { PGCONNECT_TIMEOUT: "10" };
@@ -33,7 +33,8 @@ test("r026 no source, no access: refused before, allowed after, cut again when i
     expect(code).not.toBe(0);
     expect(out).not.toContain("still here");
 
-    await home.reload();
+    await settled(home, datastore);
+    await openTab(home, datastore, /^Firewall/);
     const refused = home.getByRole("region", { name: "Recently refused" });
     await expect(refused).toContainText("127.0.0.1");
     await refused.getByRole("button", { name: "Allow 127.0.0.1" }).click();
@@ -42,7 +43,7 @@ test("r026 no source, no access: refused before, allowed after, cut again when i
 
 test("r026 an address range is checked, with the reason, and kept as it was typed", async ({ home, datastore }) => {
     await openTab(home, datastore, /^Firewall/);
-    const cidr = home.getByLabel("Address range (CIDR)");
+    const cidr = textbox(home, "Address range (CIDR)");
     for (const [typed, says] of [
         ["", "such as 1.2.3.4/32"],
         ["300.1.1.1/8", "300 is more than 255"],
@@ -53,27 +54,29 @@ test("r026 an address range is checked, with the reason, and kept as it was type
         ["1.2.3.4/32; drop", "from 0 to 32"],
     ] as const) {
         await cidr.fill(typed);
-        await home.getByLabel("Description").fill("kept");
+        await textbox(home, "Description").fill("kept");
         await home.getByRole("button", { name: "+ Create trusted source" }).click();
         await expect(home.getByRole("alert")).toContainText(says);
         await expect(fieldError(home, "cidr")).toContainText(says);
         await expect(cidr).toHaveValue(typed);
-        await expect(home.getByLabel("Description")).toHaveValue("kept");
+        await expect(textbox(home, "Description")).toHaveValue("kept");
     }
     for (const good of ["192.0.2.0/24", "2001:db8::/48"]) {
         await cidr.fill(good);
-        await home.getByLabel("Description").fill(`office ${good}`);
+        await textbox(home, "Description").fill(`office ${good}`);
         await home.getByRole("button", { name: "+ Create trusted source" }).click();
         await expect(home.getByRole("row").filter({ hasText: good })).toContainText(`office ${good}`);
+        await settled(home, datastore);
+        await openTab(home, datastore, /^Firewall/);
     }
 });
 
 test("r026 everybody needs typed consent", async ({ home, datastore }) => {
     await openTab(home, datastore, /^Firewall/);
     const add = async (consent: string) => {
-        await home.getByLabel("Address range (CIDR)").fill("0.0.0.0/0");
-        const field = home.getByLabel("Typed consent");
-        if (!(await field.isVisible())) await home.getByText("Open to everyone").click();
+        await textbox(home, "Address range (CIDR)").fill("0.0.0.0/0");
+        const field = textbox(home, "Typed consent");
+        if (!(await field.isVisible())) await home.getByText("Open to everyone (0.0.0.0/0").click();
         await field.fill(consent);
         await home.getByRole("button", { name: "+ Create trusted source" }).click();
     };

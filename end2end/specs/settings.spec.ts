@@ -1,4 +1,4 @@
-import { create, expect, fieldError, heading, openTab, password, snippet, test, uniqueName } from "../support/test.ts";
+import { create, expect, fieldError, heading, openTab, password, snippet, test, textbox, uniqueName } from "../support/test.ts";
 import { run } from "../support/shell.ts";
 
 test("r006 a new name is shown everywhere, and connections stay", async ({ home, datastore }) => {
@@ -7,7 +7,7 @@ test("r006 a new name is shown everywhere, and connections stay", async ({ home,
     const env = { PGPASSWORD: await password(home) };
     await openTab(home, datastore, /^Settings/);
     const name = uniqueName("renamed");
-    await home.getByLabel("Name", { exact: true }).fill(name);
+    await textbox(home, "Name").fill(name);
     await home.getByRole("button", { name: "Save name" }).click();
     await expect(home.getByText("Name saved.")).toBeVisible();
     await expect(heading(home, name)).toBeVisible();
@@ -25,17 +25,17 @@ test("r006 a name that is wrong or taken is refused, with the reason", async ({ 
         ["o'brien", "“'”"],
         ["a".repeat(65), "65"],
     ] as const) {
-        await home.getByLabel("Name", { exact: true }).fill(typed);
+        await textbox(home, "Name").fill(typed);
         await home.getByRole("button", { name: "Save name" }).click();
         await expect(fieldError(home, "name")).toContainText(says);
-        await expect(home.getByLabel("Name", { exact: true })).toHaveValue(typed);
+        await expect(textbox(home, "Name")).toHaveValue(typed);
         await expect(heading(home, datastore.name)).toBeVisible();
     }
 });
 
 test("r006 tags are saved and filter the list", async ({ home, datastore }) => {
     await openTab(home, datastore, /^Settings/);
-    await home.getByLabel("Tags").fill("production, team:payments");
+    await textbox(home, "Tags").fill("production, team:payments");
     await home.getByRole("button", { name: "Save tags" }).click();
     await expect(home.getByText("Tags saved.")).toBeVisible();
     await home.goto("/datastores?tag=team%3Apayments");

@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { create, expect, fieldError, finish, heading, openTab, proceed, startWizard, status, test, uniqueName, untilRunning, walkToPreview } from "../support/test.ts";
+import { choose, create, expect, fieldError, finish, heading, openTab, proceed, startWizard, status, test, textbox, uniqueName, untilRunning, walkToPreview } from "../support/test.ts";
 
 /** Goes to a step of the draft that the page shows. */
 const step = (page: Page, slug: string) => page.goto(page.url().replace(/[^/]+$/, slug));
@@ -50,19 +50,19 @@ test("r006 a name is checked, with the reason, and kept as it was typed", async 
         ["drop;--", "“;”"],
         ["elephant🐘", "“🐘”"],
     ] as const) {
-        await home.getByLabel("Name", { exact: true }).fill(name);
+        await textbox(home, "Name").fill(name);
         await proceed(home);
         await expect(heading(home, "Configuration", 2)).toBeVisible();
         await expect(home.getByRole("alert")).toContainText(says);
         await expect(fieldError(home, "name")).toContainText(says);
-        await expect(home.getByLabel("Name", { exact: true })).toHaveValue(name);
+        await expect(textbox(home, "Name")).toHaveValue(name);
     }
 });
 
 test("r006 a thirteenth tag is refused", async ({ home }) => {
     await startWizard(home);
     await proceed(home);
-    await home.getByLabel("Tags").fill([...Array(13).keys()].map((n) => `t${n}`).join(", "));
+    await textbox(home, "Tags").fill([...Array(13).keys()].map((n) => `t${n}`).join(", "));
     await proceed(home);
     await expect(fieldError(home, "tags")).toContainText("At most 12 tags; these are 13");
 });
@@ -78,13 +78,13 @@ test("r080 a volume is a whole number of GB from 1 to 50", async ({ home }) => {
         ["x", "“x” is not one"],
         ["", "from 1 to 50"],
     ] as const) {
-        await home.getByLabel("Volume size (GB)").fill(size);
+        await textbox(home, "Volume size (GB)").fill(size);
         await proceed(home);
         await expect(heading(home, "Resources", 2)).toBeVisible();
         await expect(fieldError(home, "volume_gb")).toContainText(says);
-        await expect(home.getByLabel("Volume size (GB)")).toHaveValue(size);
+        await expect(textbox(home, "Volume size (GB)")).toHaveValue(size);
     }
-    await home.getByLabel("Volume size (GB)").fill("50");
+    await textbox(home, "Volume size (GB)").fill("50");
     await proceed(home);
     await expect(heading(home, "Preview", 2)).toBeVisible();
 });
@@ -102,11 +102,11 @@ test("r012-r013 ephemeral storage has the flavor's size, cannot be edited, and s
     await startWizard(home);
     await walkToPreview(home, uniqueName());
     await step(home, "resources");
-    await home.getByRole("radio", { name: "Ephemeral" }).check();
+    await choose(home, "Ephemeral");
     await expect(home.getByRole("radio", { name: "Ephemeral" })).toHaveAccessibleDescription(/fastest.*single point of failure.*replicas/i);
     await expect(home.getByText(/^Size: 5 GB/)).toBeVisible();
-    await expect(home.getByLabel("Volume size (GB)")).toBeHidden();
-    await home.getByRole("radio", { name: "1GB Instance" }).check();
+    await expect(textbox(home, "Volume size (GB)")).toBeHidden();
+    await choose(home, "1GB Instance");
     await expect(home.getByText(/^Size: 10 GB/)).toBeVisible();
     await proceed(home);
     await expect(home.getByText("Ephemeral, 10 GB").first()).toBeVisible();
@@ -117,17 +117,17 @@ test("r016 Back and the links of the review lose nothing", async ({ home }) => {
     const name = uniqueName();
     await walkToPreview(home, name, { allow: true });
     await home.getByRole("link", { name: "Change name" }).click();
-    await expect(home.getByLabel("Name", { exact: true })).toHaveValue(name);
+    await expect(textbox(home, "Name")).toHaveValue(name);
     // Back saves what was typed, right or wrong.
-    await home.getByLabel("Tags").fill("team:x, ;wrong;");
+    await textbox(home, "Tags").fill("team:x, ;wrong;");
     await home.getByRole("button", { name: "Back", exact: true }).click();
     await expect(heading(home, "Databases", 2)).toBeVisible();
     await proceed(home);
-    await expect(home.getByLabel("Tags")).toHaveValue("team:x, ;wrong;");
-    await home.getByLabel("Tags").fill("team:x");
+    await expect(textbox(home, "Tags")).toHaveValue("team:x, ;wrong;");
+    await textbox(home, "Tags").fill("team:x");
     await proceed(home);
     await proceed(home);
-    await expect(home.getByLabel("Volume size (GB)")).toHaveValue("1");
+    await expect(textbox(home, "Volume size (GB)")).toHaveValue("1");
     await expect(home.getByRole("checkbox", { name: /Allow my address/ })).toBeChecked();
     await home.reload();
     await expect(home.getByRole("radio", { name: "512MB Instance" })).toBeChecked();
@@ -136,7 +136,7 @@ test("r016 Back and the links of the review lose nothing", async ({ home }) => {
 test("r016 a step that is wrong cannot be skipped", async ({ home }) => {
     await startWizard(home);
     await proceed(home);
-    await home.getByLabel("Name", { exact: true }).fill("");
+    await textbox(home, "Name").fill("");
     await proceed(home);
     for (const later of ["cloud-service", "resources", "preview"]) {
         await step(home, later);

@@ -1,7 +1,7 @@
 // One running Granary: its own home, its own port, stopped with all it started.
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,8 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const program = process.env.E2E_PROGRAM ?? join(root, "target/debug/granary");
 const site = process.env.E2E_SITE ?? join(root, "site-test");
 const homes = process.env.E2E_HOMES ?? tmpdir();
+/** What it says is kept here, for whoever looks into a failure. */
+const logs = join(root, "end2end/test-results");
 
 /** A port nobody listens on at this moment. */
 export const freePort = () =>
@@ -30,7 +32,8 @@ export class Granary {
         readonly url: string,
         private readonly home: string,
         private readonly env: Record<string, string>,
-        private server: ChildProcess,
+        private readonly log: string,
+        private readonly server: ChildProcess,
     ) {}
 
     /** Starts one and waits until it is ready. `settings` are further variables. */
@@ -49,7 +52,8 @@ export class Granary {
             GRANARY_SITE: site,
             ...settings,
         };
-        const granary = new Granary(url, home, env, serve(home, env));
+        const log = join(logs, `granary-${port}.log`);
+        const granary = new Granary(url, home, env, log, serve(log, env));
         try {
             await granary.ready();
         } catch (error) {
@@ -64,7 +68,6 @@ export class Granary {
         await this.end();
         await promisify(execFile)(program, ["down"], { env: this.env });
         rmSync(this.home, { recursive: true, force: true });
-        rmSync(`${this.home}.log`, { force: true });
     }
 
     private async end() {
@@ -79,17 +82,17 @@ export class Granary {
     private async ready() {
         const deadline = Date.now() + 60_000;
         while (Date.now() < deadline) {
-            if (this.server.exitCode !== null) throw new Error(`granary serve ended at once:\n${this.log()}`);
+            if (this.server.exitCode !== null) throw new Error(`granary serve ended at once:\n${this.said()}`);
             const answer = await fetch(`${this.url}/readyz`).catch(() => null);
             if (answer?.ok) return;
             await sleep(100);
         }
-        throw new Error(`granary serve was not ready within a minute:\n${this.log()}`);
+        throw new Error(`granary serve was not ready within a minute:\n${this.said()}`);
     }
 
     /** The last of what it said. */
-    private log() {
-        return readFileSync(`${this.home}.log`, "utf8").slice(-4000);
+    private said() {
+        return readFileSync(this.log, "utf8").slice(-4000);
     }
 }
 
@@ -97,9 +100,10 @@ export class Granary {
 const inherited = () =>
     Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(GRANARY_|PG|DATABASE_URL$)/.test(name))) as Record<string, string>;
 
-const serve = (home: string, env: Record<string, string>) => {
-    const log = openSync(`${home}.log`, "a");
-    const server = spawn(program, ["serve"], { env, stdio: ["ignore", log, log] });
-    closeSync(log);
+const serve = (log: string, env: Record<string, string>) => {
+    mkdirSync(logs, { recursive: true });
+    const file = openSync(log, "w");
+    const server = spawn(program, ["serve"], { env, stdio: ["ignore", file, file] });
+    closeSync(file);
     return server;
 };

@@ -1,7 +1,7 @@
 // Every page there is, for the specs that look at all of them.
 
 import type { Page } from "@playwright/test";
-import { type Datastore, heading, proceed, startWizard, uniqueName, walkToPreview } from "./test.ts";
+import { type Datastore, heading, proceed, startWizard, textbox, uniqueName, walkToPreview } from "./test.ts";
 
 /** Pages of somebody who signed in and has one datastore; each opens itself. */
 export const pages = (page: Page, { id }: Datastore): [string, () => Promise<unknown>][] => [
@@ -10,8 +10,8 @@ export const pages = (page: Page, { id }: Datastore): [string, () => Promise<unk
     ["create", () => page.goto("/datastores/new")],
     ["wizard, databases", () => startWizard(page)],
     ["wizard, configuration", () => proceed(page)],
-    ["wizard, configuration with errors", () => page.getByLabel("Name", { exact: true }).fill("o'brien").then(() => proceed(page))],
-    ["wizard, cloud service", () => page.getByLabel("Name", { exact: true }).fill(uniqueName()).then(() => proceed(page))],
+    ["wizard, configuration with errors", () => textbox(page, "Name").fill("o'brien").then(() => proceed(page))],
+    ["wizard, cloud service", () => textbox(page, "Name").fill(uniqueName()).then(() => proceed(page))],
     ["wizard, resources", () => proceed(page)],
     ["wizard, preview", () => startWizard(page).then(() => walkToPreview(page, uniqueName()))],
     ["overview", () => page.goto(`/datastores/${id}`)],

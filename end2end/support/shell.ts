@@ -1,14 +1,18 @@
 // Running what the pages tell people to run.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
+import { test } from "@playwright/test";
 
 export type Outcome = { code: number | null; out: string; err: string };
 
 /** A fresh folder, as somebody would paste in. */
-export const folder = () => mkdtempSync(join(process.env.E2E_HOMES ?? tmpdir(), "paste-"));
+export const folder = () => {
+    const { outputDir } = test.info();
+    mkdirSync(outputDir, { recursive: true });
+    return mkdtempSync(join(outputDir, "paste-"));
+};
 
 /** Starts a script, letter for letter, in bash. */
 export const start = (script: string, env: Record<string, string> = {}, cwd = folder()): [ChildProcess, Promise<Outcome>] => {

@@ -38,10 +38,10 @@ export const test = base.extend<Fixtures>({
     complaints: [
         async ({ page }, use) => {
             const said: string[] = [];
-            page.on("pageerror", (error) => said.push(error.stack ?? error.message));
+            page.on("pageerror", (error) => said.push(`${page.url()}: ${error.name}: ${error.message} ${error.stack}`));
             page.on("console", (message) => {
                 // A page that is rightly 404 is said here too.
-                if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) said.push(message.text());
+                if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) said.push(`${page.url()}: ${message.text()} ${JSON.stringify(message.location())}`);
             });
             await use();
             expect(said, "the browser complained").toEqual([]);
@@ -76,6 +76,11 @@ export const answerProvider = async (page: Page, person: Person) => {
 
 export const heading = (page: Page, name: string | RegExp, level = 1) => page.getByRole("heading", { name, level });
 
+export const textbox = (page: Page, name: string) => page.getByRole("textbox", { name, exact: true });
+
+/** A radio button lies under its label, which is what a person clicks. */
+export const choose = (page: Page, name: string) => page.getByRole("radio", { name, exact: true }).check({ force: true });
+
 export const proceed = (page: Page) => page.getByRole("button", { name: "Continue", exact: true }).click();
 
 /** From the list into the first step of the wizard. */
@@ -89,15 +94,15 @@ export const startWizard = async (page: Page) => {
 export const walkToPreview = async (page: Page, name: string, { allow = false } = {}) => {
     await proceed(page);
     await expect(heading(page, "Configuration", 2)).toBeVisible();
-    await page.getByLabel("Name", { exact: true }).fill(name);
+    await textbox(page, "Name").fill(name);
     await proceed(page);
     await expect(heading(page, "Cloud service", 2)).toBeVisible();
     await proceed(page);
     await expect(heading(page, "Resources", 2)).toBeVisible();
-    await page.getByRole("radio", { name: "512MB Instance" }).check();
-    await page.getByRole("radio", { name: "Volumes" }).check();
-    await page.getByRole("radio", { name: "Dynamic" }).check();
-    await page.getByLabel("Volume size (GB)").fill("1");
+    await choose(page, "512MB Instance");
+    await choose(page, "Volumes");
+    await choose(page, "Dynamic");
+    await textbox(page, "Volume size (GB)").fill("1");
     await page.getByRole("checkbox", { name: /Allow my address/ }).setChecked(allow);
     await proceed(page);
     await expect(heading(page, "Preview", 2)).toBeVisible();
@@ -108,8 +113,12 @@ export const finish = (page: Page) => page.getByRole("button", { name: "Finish",
 /** The status in the header of a datastore's pages. */
 export const status = (page: Page): Locator => page.locator(".live-status");
 
-/** Until the page, by itself, says that the datastore runs. */
-export const untilRunning = (page: Page) => expect(status(page)).toContainText("Running", { timeout: 120_000 });
+/** Until the page, by itself, says that the datastore runs and that nothing is left to do. */
+export const untilRunning = async (page: Page) => {
+    await expect(status(page)).toContainText("Running", { timeout: 120_000 });
+    const job = page.locator(".job-line").first();
+    await expect(job).toContainText("Done");
+};
 
 /** The whole way from the list to a running datastore. */
 export const create = async (page: Page, name: string, options: { allow?: boolean } = {}): Promise<Datastore> => {
@@ -119,13 +128,28 @@ export const create = async (page: Page, name: string, options: { allow?: boolea
     await page.waitForURL(/\/datastores\/[0-9a-f-]{36}$/);
     const id = new URL(page.url()).pathname.split("/")[2] ?? "";
     await untilRunning(page);
-    return { id, name };
+    const datastore = { id, name };
+    await visit(page, `/datastores/${id}`);
+    return datastore;
+};
+
+/** Goes to a page, also while the one that is shown is about to load itself again, which ends a visit that has just begun. */
+export const visit = async (page: Page, path: string) => {
+    await expect(async () => {
+        await page.goto(path);
+    }).toPass({ timeout: 20_000 });
 };
 
 /** Opens a tab of the datastore that the page shows. */
 export const openTab = async (page: Page, { id, name }: Datastore, tab: RegExp) => {
-    await page.goto(`/datastores/${id}`);
+    await visit(page, `/datastores/${id}`);
     await page.getByRole("navigation", { name: `Datastore ${name}` }).getByRole("link", { name: tab }).click();
+};
+
+/** Until no work is left: pages then no longer load themselves again. */
+export const settled = async (page: Page, datastore: Datastore) => {
+    await openTab(page, datastore, /^Activity/);
+    await expect(page.getByRole("region", { name: "Jobs" })).not.toContainText(/Queued|Running/);
 };
 
 /** The lines of one view of the connection assistant, as the page has them. */

@@ -32,7 +32,8 @@ pub(crate) fn FormErrors(
         return ().into_any();
     }
     view! {
-            <div class="box tone-bad" role="alert">
+            // The focus begins here, so that whoever cannot see the box hears it first.
+            <div class="box tone-bad" role="alert" tabindex="-1" autofocus>
                 <Icon glyph=Glyph::Bad />
                 <div>
                     {message.map(|text| view! { <p>{text}</p> })}

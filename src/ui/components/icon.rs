@@ -6,73 +6,58 @@ use crate::{
 };
 use leptos::prelude::*;
 
-/// A symbol of the sprite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Glyph {
-    Bad,
-    Brand,
-    Busy,
-    Check,
-    Clock,
-    Copy,
-    Dots,
-    Download,
-    Eye,
-    Good,
-    MariaDb,
-    Moon,
-    MySql,
-    Node,
-    Pencil,
-    Plug,
-    PostgreSql,
-    Quiet,
-    Redis,
-    Restart,
-    Search,
-    Shield,
-    SignOut,
-    Sun,
-    Trash,
-    User,
-    Waiting,
-    Warning,
+macro_rules! glyphs {
+    ($($glyph:ident => $id:literal,)*) => {
+        /// A symbol of the sprite.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Glyph {
+            $($glyph,)*
+        }
+
+        impl Glyph {
+            /// All of them.
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$glyph,)*];
+
+            /// Id of the symbol.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$glyph => $id,)*
+                }
+            }
+        }
+    };
 }
 
-impl Glyph {
-    /// Id of the symbol.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Bad => "bad",
-            Self::Brand => "brand",
-            Self::Busy => "busy",
-            Self::Check => "check",
-            Self::Clock => "clock",
-            Self::Copy => "copy",
-            Self::Dots => "dots",
-            Self::Download => "download",
-            Self::Eye => "eye",
-            Self::Good => "good",
-            Self::MariaDb => "mariadb",
-            Self::Moon => "moon",
-            Self::MySql => "mysql",
-            Self::Node => "node",
-            Self::Pencil => "pencil",
-            Self::Plug => "plug",
-            Self::PostgreSql => "postgresql",
-            Self::Quiet => "quiet",
-            Self::Redis => "redis",
-            Self::Restart => "restart",
-            Self::Search => "search",
-            Self::Shield => "shield",
-            Self::SignOut => "sign-out",
-            Self::Sun => "sun",
-            Self::Trash => "trash",
-            Self::User => "user",
-            Self::Waiting => "waiting",
-            Self::Warning => "warning",
-        }
-    }
+glyphs! {
+    Bad => "bad",
+    Brand => "brand",
+    Busy => "busy",
+    Check => "check",
+    Clock => "clock",
+    Copy => "copy",
+    Dots => "dots",
+    Download => "download",
+    Eye => "eye",
+    Good => "good",
+    MariaDb => "mariadb",
+    Moon => "moon",
+    MySql => "mysql",
+    Node => "node",
+    Pencil => "pencil",
+    Plug => "plug",
+    PostgreSql => "postgresql",
+    Quiet => "quiet",
+    Redis => "redis",
+    Restart => "restart",
+    Search => "search",
+    Shield => "shield",
+    SignOut => "sign-out",
+    Sun => "sun",
+    Trash => "trash",
+    User => "user",
+    Waiting => "waiting",
+    Warning => "warning",
 }
 
 impl From<Tone> for Glyph {
@@ -118,32 +103,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_icon_of_a_status_or_an_engine_is_in_the_sprite() {
+    fn every_icon_is_in_the_sprite() {
         let sprite = include_str!("../../../public/icons.svg");
-        let tones = [Tone::Good, Tone::Busy, Tone::Waiting, Tone::Warning, Tone::Bad, Tone::Quiet].map(Glyph::from);
-        let engines = EngineKind::ALL.map(Glyph::from);
-        let others = [
-            Glyph::Brand,
-            Glyph::Check,
-            Glyph::Clock,
-            Glyph::Copy,
-            Glyph::Dots,
-            Glyph::Download,
-            Glyph::Eye,
-            Glyph::Moon,
-            Glyph::Node,
-            Glyph::Pencil,
-            Glyph::Plug,
-            Glyph::Restart,
-            Glyph::Search,
-            Glyph::Shield,
-            Glyph::SignOut,
-            Glyph::Sun,
-            Glyph::Trash,
-            Glyph::User,
-        ];
-        for glyph in tones.into_iter().chain(engines).chain(others) {
-            assert!(sprite.contains(&format!("id=\"{}\"", glyph.name())), "{glyph:?}");
+        for glyph in Glyph::ALL {
+            assert!(sprite.contains(&format!("<symbol id=\"{}\"", glyph.name())), "{glyph:?}");
         }
     }
 }

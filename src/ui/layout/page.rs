@@ -5,10 +5,13 @@ use crate::{
     error::AppError,
     model::person::Me,
     server_fns::page::{last_attempt, notice, who},
-    ui::components::{ErrorBox, Notice},
+    ui::{
+        components::{ErrorBox, Notice},
+        query::link,
+    },
 };
 use leptos::prelude::*;
-use leptos_router::{components::Redirect, hooks::use_url, params::ParamsMap};
+use leptos_router::{components::Redirect, hooks::use_url};
 use std::future::Future;
 
 /// Forms that are one button: they have no fields beside which an error could stand, so it stands on top of the page.
@@ -69,7 +72,5 @@ async fn failures() -> Vec<String> {
 fn sign_in_path() -> String {
     let url = use_url().get_untracked();
     let here = if url.search().is_empty() { url.path().to_owned() } else { format!("{}?{}", url.path(), url.search()) };
-    let mut query = ParamsMap::new();
-    query.insert("return", here);
-    format!("/sign-in{}", query.to_query_string())
+    format!("/sign-in{}", link(&[("return", &here)]))
 }

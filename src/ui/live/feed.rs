@@ -13,11 +13,13 @@ thread_local! {
     static FEED: RefCell<Feed> = RefCell::default();
 }
 
+type Listener = Box<dyn Fn(&Snapshot)>;
+
 #[derive(Default)]
 struct Feed {
     url: String,
     source: Option<EventSource>,
-    listeners: Vec<Box<dyn Fn(&Snapshot)>>,
+    listeners: Vec<Listener>,
 }
 
 /// Calls `listener` with each snapshot that `url` sends. All islands of a page follow the same URL. Only in the browser.

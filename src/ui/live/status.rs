@@ -2,7 +2,10 @@
 
 use super::{feed::follow, reload::reload};
 use crate::{
-    model::job::{JobView, Snapshot},
+    model::{
+        job::{JobView, Snapshot},
+        status::Status,
+    },
     ui::{components::StatusPill, request::Sprite},
 };
 use leptos::prelude::*;
@@ -31,7 +34,7 @@ pub fn LiveStatus(
     view! {
         <div class="live-status" role="status">
             {move || now.get().status.map(|status| view! { <StatusPill status /> })}
-            <span class="live-advice">{move || now.get().status.map(|status| status.advice())}</span>
+            <span class="live-advice">{move || now.get().status.map(Status::advice)}</span>
             <span class="live-detail">{move || now.get().detail}</span>
         </div>
     }

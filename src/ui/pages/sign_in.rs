@@ -3,18 +3,18 @@
 use crate::ui::{
     components::{ErrorBox, Glyph, Icon},
     layout::Frame,
+    query::Query,
     request::DevelopmentSignIn,
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
-use leptos_router::hooks::use_query_map;
 
 /// The way in. `return` is where to go afterwards, `error` why the last try failed.
 #[component]
 pub fn SignIn() -> impl IntoView {
-    let query = use_query_map().get_untracked();
-    let back = query.get("return").unwrap_or_else(|| "/datastores".to_owned());
-    let error = query.get("error").map(|error| why(&error));
+    let query = Query::of_page();
+    let back = Some(query.get("return")).filter(|path| !path.is_empty()).unwrap_or_else(|| "/datastores".to_owned());
+    let error = Some(query.get("error")).filter(|error| !error.is_empty()).map(|error| why(&error));
     view! {
         <Title text="Sign in" />
         <Frame me=None>

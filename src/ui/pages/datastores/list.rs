@@ -12,16 +12,16 @@ use crate::{
         components::{Column, EmptyState, Glyph, Table},
         layout::page,
         live::LiveList,
+        query::{Query, link},
     },
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
-use leptos_router::{hooks::use_query_map, params::ParamsMap};
 
 /// All datastores of the project: search, filters, order, pages.
 #[component]
 pub fn List() -> impl IntoView {
-    let query = read(&use_query_map().get_untracked());
+    let query = read(&Query::of_page());
     page(list(query.clone()), move |found| view! { <ListBody query found /> })
 }
 
@@ -131,48 +131,20 @@ fn Pages(query: ListQuery, page: u32, pages: u32) -> impl IntoView {
 }
 
 /// The list's query as its URL has it.
-fn read(map: &ParamsMap) -> ListQuery {
-    let text = |key: &str| map.get(key).unwrap_or_default();
+fn read(query: &Query) -> ListQuery {
     ListQuery {
-        q: text("q").trim().to_owned(),
-        engine: text("engine"),
-        status: text("status"),
-        tag: text("tag"),
-        sort: text("sort"),
-        page: text("page").parse().unwrap_or(1),
+        q: query.get("q").trim().to_owned(),
+        engine: query.get("engine"),
+        status: query.get("status"),
+        tag: query.get("tag"),
+        sort: query.get("sort"),
+        page: query.get("page").parse().unwrap_or(1),
     }
 }
 
 /// The URL of a query, without what is empty anyway.
 fn url(query: &ListQuery) -> String {
     let page = if query.page > 1 { query.page.to_string() } else { String::new() };
-    let all = [("q", &query.q), ("engine", &query.engine), ("status", &query.status), ("tag", &query.tag), ("sort", &query.sort), ("page", &page)];
-    let map: ParamsMap = all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key.to_owned(), value.clone())).collect();
-    format!("/datastores{}", map.to_query_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_survives_its_url() {
-        let query = ListQuery {
-            q: "a b&c".into(),
-            status: "Delete failed".into(),
-            tag: "team:x".into(),
-            sort: "-name".into(),
-            page: 3,
-            ..ListQuery::default()
-        };
-        let url = url(&query);
-        assert!(!url.contains(' ') && !url.contains("engine"), "{url}");
-        let map: ParamsMap = [("q", "a b&c"), ("status", "Delete failed"), ("tag", "team:x"), ("sort", "-name"), ("page", "3")]
-            .into_iter()
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .collect();
-        assert_eq!(read(&map), query);
-        assert_eq!(read(&ParamsMap::new()).page, 1);
-        assert_eq!(super::url(&ListQuery::default()), "/datastores");
-    }
+    let ListQuery { q, engine, status, tag, sort, .. } = query;
+    format!("/datastores{}", link(&[("q", q), ("engine", engine), ("status", status), ("tag", tag), ("sort", sort), ("page", &page)]))
 }

@@ -69,7 +69,7 @@ fn Name(view: DatastoreView, attempt: Attempt) -> impl IntoView {
         error: None,
     };
     view! {
-        <Card id="rename" title="Name">
+        <Card id="rename" title="Rename">
             {one_field(Rename::url(), &view, attempt, text, Rule::Name, "Save name")}
         </Card>
     }
@@ -86,7 +86,7 @@ fn Tags(view: DatastoreView, attempt: Attempt) -> impl IntoView {
         error: None,
     };
     view! {
-        <Card id="labels" title="Tags">
+        <Card id="labels" title="Change tags">
             {one_field(SetTags::url(), &view, attempt, text, Rule::Tags(MAX_TAGS), "Save tags")}
         </Card>
     }

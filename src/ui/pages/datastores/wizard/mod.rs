@@ -15,6 +15,7 @@ mod stepper;
 mod summary;
 
 use crate::{
+    error::FieldErrors,
     model::draft::{Draft, Offer, Step, first_incomplete, validate_step},
     server_fns::wizard::show::show,
     ui::{layout::page, request::Sprite},
@@ -50,10 +51,15 @@ fn path(id: Uuid, step: Step) -> String {
 
 #[component]
 fn WizardPage(id: Uuid, draft: Draft, offer: Offer, address: Option<String>, step: Step, reachable: Step) -> impl IntoView {
-    let errors = if draft.seen.contains(&step) { validate_step(&draft, &offer, step) } else { Default::default() };
+    let errors = if draft.seen.contains(&step) { validate_step(&draft, &offer, step) } else { FieldErrors::default() };
     view! {
         <Title text=format!("Create datastore: {}", step.label()) />
         <h1>"Create datastore"</h1>
+        {(step != Step::Preview)
+            .then(|| {
+                // Enter in a field presses the form's first button, and those of the stepper come before Continue.
+                view! { <button class="sr-only" type="submit" form="wizard" tabindex="-1" aria-hidden="true"></button> }
+            })}
         <Stepper id step reachable seen=draft.seen.clone() />
         <div class="wizard" class:preview=step == Step::Preview>
             {if step == Step::Preview {

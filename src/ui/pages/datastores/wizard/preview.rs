@@ -7,7 +7,7 @@ use super::{
 use crate::{
     model::draft::{Draft, Offer, Step},
     server_fns::wizard::finish::Finish,
-    ui::components::{ErrorBox, PostButton},
+    ui::components::PostButton,
 };
 use leptos::{prelude::*, server_fn::ServerFn};
 use uuid::Uuid;
@@ -26,7 +26,6 @@ pub(super) fn Preview(
     view! {
         <div class="card step-form">
             <h2>{Step::Preview.label()}</h2>
-            {offer.name_taken.then(|| view! { <ErrorBox message=format!("There is already a datastore named “{}”.", draft.name) /> })}
             {Step::ALL
                 .into_iter()
                 .filter(|step| *step != Step::Preview)
