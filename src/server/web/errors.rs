@@ -85,7 +85,7 @@ pub async fn layer(State(web): State<Web>, request: Request, next: Next) -> Resp
 }
 
 fn page(web: &Web, status: StatusCode, text: &str) -> Html<String> {
-    let body = format!("<p>{}</p>\n<p><a href=\"/\">Go to the start page</a></p>", Escaped(text));
+    let body = format!("<p>{}</p>\n<p><a class=\"button\" href=\"/\">Go to the start page</a></p>", Escaped(text));
     Html(html::page(&web.assets, title(status), &body))
 }
 

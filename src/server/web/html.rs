@@ -1,7 +1,7 @@
 //! The few pages that are written by hand, because they must work where the application cannot: errors, and the built-in
 //! provider. No script; the application's style sheet.
 //!
-//! Classes used: `main.narrow`, `form.stack`, `label`, `input`, `button.primary`, `p.error`.
+//! Looks like the sign-in page: a `.card.sign-in` with `.field`, `.button.primary.wide`, `.box.tone-bad`, `.box.tone-warning`.
 
 use super::assets::Assets;
 use std::fmt;
@@ -26,11 +26,12 @@ impl fmt::Display for Escaped<'_> {
 #[must_use]
 pub fn page(assets: &Assets, title: &str, body: &str) -> String {
     let title = Escaped(title);
-    let style = assets.path("granary.css").map(|path| format!("<link rel=\"stylesheet\" href=\"{path}\">")).unwrap_or_default();
+    let link = |rel: &str, name: &str| assets.path(name).map(|path| format!("<link rel=\"{rel}\" href=\"{path}\">")).unwrap_or_default();
+    let (style, icon) = (link("stylesheet", "granary.css"), link("icon", "favicon.svg"));
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
-         <title>{title} · Granary</title>{style}</head><body><main class=\"narrow\"><h1>{title}</h1>\n{body}\n</main></body></html>\n"
+         <title>{title} · Granary</title>{style}{icon}</head><body><main class=\"narrow\"><div class=\"card sign-in\"><h1>{title}</h1>\n{body}\n</div></main></body></html>\n"
     )
 }
 

@@ -35,16 +35,21 @@ pub(super) fn form(assets: &Assets, question: &Question, person: &Person, error:
     let hidden = hidden.into_iter().chain(question.nonce.as_ref().map(|nonce| ("nonce", nonce)));
     let hidden =
         hidden.fold(String::new(), |all, (name, value)| format!("{all}<input type=\"hidden\" name=\"{name}\" value=\"{}\">\n", Escaped(value)));
-    let error = error.map(|error| format!("<p class=\"error\" role=\"alert\">{}</p>\n", Escaped(error))).unwrap_or_default();
+    let error = error.map(|error| format!("<div class=\"box tone-bad\" role=\"alert\"><p>{}</p></div>\n", Escaped(error))).unwrap_or_default();
+    let field = |name: &str, label: &str, kind: &str, value: &str| {
+        format!(
+            "<div class=\"field\"><label for=\"{name}\">{label}</label>\
+             <input id=\"{name}\" name=\"{name}\" type=\"{kind}\" value=\"{}\" required maxlength=\"{LONGEST}\"></div>\n",
+            Escaped(value)
+        )
+    };
     let body = format!(
-        "<p>This is the built-in development provider. It believes whatever you say, and opens on this machine only.</p>\n{error}\
-         <form class=\"stack\" method=\"post\" action=\"{PATH}/authorize\">\n{hidden}\
-         <label>Name <input name=\"name\" value=\"{}\" required maxlength=\"{LONGEST}\" autocomplete=\"name\" autofocus></label>\n\
-         <label>Mail address <input name=\"email\" type=\"email\" value=\"{}\" required maxlength=\"{LONGEST}\" autocomplete=\"email\"></label>\n\
-         <p>The same address is the same person.</p>\n\
-         <button class=\"primary\" type=\"submit\">Sign in</button>\n</form>",
-        Escaped(&person.name),
-        Escaped(&person.email)
+        "<div class=\"box tone-warning\"><p>This is the built-in development provider. It believes whatever you say, and opens on this machine only. \
+         The same mail address is the same person.</p></div>\n{error}\
+         <form method=\"post\" action=\"{PATH}/authorize\">\n{hidden}{}{}\
+         <button class=\"button primary wide\" type=\"submit\">Sign in</button>\n</form>",
+        field("name", "Name", "text", &person.name),
+        field("email", "Mail address", "email", &person.email),
     );
     html::page(assets, "Sign in as", &body)
 }
