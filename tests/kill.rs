@@ -1,6 +1,8 @@
 //! `kill -9` of Granary before and after each step of create and delete: the next start goes on, nothing is done twice,
 //! nothing is left over. With the real program, a real PostgreSQL and a real HAProxy.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use granary::{
     model::{
         datastore::DatastoreView,
@@ -28,7 +30,7 @@ use std::{
 use uuid::Uuid;
 
 /// Enough for a start after a kill and a whole creation on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A home in which Granary is started and killed; everything of it is stopped at the end, whatever the end is.
 struct Home {

@@ -41,12 +41,10 @@ pub async fn layer(State(web): State<Web>, request: Request, next: Next) -> Resp
     response
 }
 
-/// What a page may load and do. Scripts run only with the nonce; without one there are none. Our own file is named too,
-/// because browsers fetch it ahead, on the word of a link, which leptos gives no nonce.
+/// What a page may load and do. Scripts run only with the nonce; without one there are none.
 #[must_use]
 pub fn policy(web: &Web, nonce: Option<&Nonce>) -> Option<HeaderValue> {
-    let own = web.assets.path("granary.js").map(|path| format!(" {}{path}", web.app.config.origin())).unwrap_or_default();
-    let script = nonce.map(|nonce| format!("script-src 'nonce-{nonce}'{own} 'wasm-unsafe-eval'; ")).unwrap_or_default();
+    let script = nonce.map(|nonce| format!("script-src 'nonce-{nonce}' 'wasm-unsafe-eval'; ")).unwrap_or_default();
     // Chromium holds the redirects after a form's post to form-action, and signing in and out leads to the issuer.
     let issuer = web.auth.client.origins().join(" ");
     HeaderValue::from_str(&format!(

@@ -37,12 +37,13 @@ async fn r042_the_first_user_gets_a_verifier_and_the_password_stays_sealed() {
     let _runner = world.work().await;
     let id = world.ask("orders", |d| (d.user, d.database) = ("boss".into(), "shop".into())).await;
     let view = world.until(id, Status::Running).await;
-    let state = world.engine.0.lock().unwrap();
     let node = view.nodes[0].id;
-    assert_eq!(state.users[&node][0].0, "boss");
-    assert!(state.users[&node][0].1.starts_with("verifier of"), "the engine gets no password");
-    assert_eq!(state.databases[&node], [("shop".to_owned(), "boss".to_owned())]);
-    drop(state);
+    {
+        let state = world.engine.0.lock().unwrap();
+        assert_eq!(state.users[&node][0].0, "boss");
+        assert!(state.users[&node][0].1.starts_with("verifier of"), "the engine gets no password");
+        assert_eq!(state.databases[&node], [("shop".to_owned(), "boss".to_owned())]);
+    }
     let sealed = db::secrets::get(&world.app.db, id, "admin-password").await.unwrap().unwrap();
     let hidden = crate::server::domain::access::connection(&world.app, &world.actor, id, false).await.unwrap();
     assert_eq!(hidden.password, None);
