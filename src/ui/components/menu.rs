@@ -13,7 +13,7 @@ pub(crate) fn Menu(
     children: Children,
 ) -> impl IntoView {
     view! {
-        <details class="menu">
+        <details class="menu" name="menu">
             <summary class="button ghost" aria-label=label.clone() title=label>
                 <Icon glyph=Glyph::Dots />
             </summary>

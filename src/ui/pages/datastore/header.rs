@@ -77,7 +77,7 @@ fn Actions(row: DatastoreRow, made: bool) -> impl IntoView {
             {restarts
                 .then(|| {
                     view! {
-                        <details class="menu">
+                        <details class="menu" name="menu">
                             <summary class="button">
                                 <Icon glyph=Glyph::Restart />
                                 "Restart…"

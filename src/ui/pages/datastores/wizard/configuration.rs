@@ -83,17 +83,19 @@ fn TopologyCard(topology: Topology, checked: bool) -> impl IntoView {
 #[component]
 fn Diagram(nodes: u32) -> impl IntoView {
     let replicas = nodes.saturating_sub(1);
-    let y = move |index: u32| 32 + (index * 2 + 1) * 16 / replicas.max(1) - 16;
+    let (primary, radius) = if replicas == 0 { (32, 18) } else { (16, 12) };
+    let y = move |index: u32| 16 + (2 * index + 1) * 16 / replicas.max(1);
     view! {
         <svg class="diagram" viewBox="0 0 64 64" width="64" height="64" aria-hidden="true" focusable="false">
             {(0..replicas)
                 .map(|index| {
                     view! {
-                        <path d=format!("M{} 32 L52 {}", if replicas == 0 { 32 } else { 16 }, y(index)) class="diagram-line" />
+                        <path d=format!("M{primary} 32 L52 {}", y(index)) class="diagram-line" />
                         <circle cx="52" cy=y(index) r="7" class="diagram-replica" />
                     }
                 })
-                .collect_view()} <circle cx=if replicas == 0 { "32" } else { "16" } cy="32" r="12" class="diagram-primary" />
+                .collect_view()}
+            <circle cx=primary cy="32" r=radius class="diagram-primary" />
         </svg>
     }
 }

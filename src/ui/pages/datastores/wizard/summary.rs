@@ -112,7 +112,7 @@ fn Sum(totals: Option<Totals>) -> impl IntoView {
                             }
                         })}
                     <div>
-                        <dt>"Quota left after"</dt>
+                        <dt>"Quota left"</dt>
                         <dd>
                             {match t.left {
                                 Some(q) => {
