@@ -93,7 +93,7 @@ fn Authority(ca: CaView, file: String) -> impl IntoView {
         >
             <dl class="facts">
                 <Fact name="File">
-                    <a class="button small" href=ca.url download=file.clone()>
+                    <a class="button small file" href=ca.url download=file.clone()>
                         <Icon glyph=Glyph::Download />
                         {format!("Download {file}")}
                     </a>
