@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { choose, create, expect, fieldError, finish, heading, openTab, proceed, startWizard, status, test, textbox, uniqueName, untilRunning, walkToPreview } from "../support/test.ts";
+import { answerProvider, choose, create, expect, fieldError, finish, heading, openTab, proceed, startWizard, status, test, textbox, uniqueName, untilRunning, walkToPreview } from "../support/test.ts";
 
 /** Goes to a step of the draft that the page shows. */
 const step = (page: Page, slug: string) => page.goto(page.url().replace(/[^/]+$/, slug));
@@ -170,6 +170,22 @@ test("r016 Finish twice makes one datastore", async ({ home }) => {
     // Nor by going back in the browser.
     await home.goto([...places][0] ?? "");
     await untilRunning(home);
+});
+
+test("r016 a session that ends in the middle loses nothing that was typed", async ({ home, person }) => {
+    await startWizard(home);
+    await proceed(home);
+    const name = uniqueName();
+    await textbox(home, "Name").fill(name);
+    await textbox(home, "Tags").fill("kept, too");
+    await home.context().clearCookies();
+    await proceed(home);
+    await expect(heading(home, "Sign in to Granary")).toBeVisible();
+    await home.getByRole("button", { name: "Sign in", exact: true }).click();
+    await answerProvider(home, person);
+    await expect(heading(home, "Configuration", 2)).toBeVisible();
+    await expect(textbox(home, "Name")).toHaveValue(name);
+    await expect(textbox(home, "Tags")).toHaveValue("kept, too");
 });
 
 test("r079 a post that no page sends is answered without harm", async ({ home }) => {

@@ -108,6 +108,31 @@ pub struct Draft {
     pub seen: Vec<Step>,
 }
 
+impl Draft {
+    /// Puts values back that were typed but could not be stored, such as when the session had ended. Other names are none of ours.
+    pub fn restore(&mut self, values: &[(String, String)]) {
+        for (name, value) in values {
+            let field = match name.as_str() {
+                "engine" => &mut self.engine,
+                "version" => &mut self.version,
+                "name" => &mut self.name,
+                "tags" => &mut self.tags,
+                "topology" => &mut self.topology,
+                "region" => &mut self.region,
+                "flavor" => &mut self.flavor,
+                "storage" => &mut self.storage,
+                "volume_type" => &mut self.volume_type,
+                "volume_gb" => &mut self.volume_gb,
+                "database" => &mut self.database,
+                "user" => &mut self.user,
+                "allow" => &mut self.allow,
+                _ => continue,
+            };
+            field.clone_from(value);
+        }
+    }
+}
+
 /// What the draft is judged against: the offer, the names in use, what is left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
