@@ -1,6 +1,10 @@
 //! Datastores as pages and the API show them.
 
-use super::{engine::EngineKind, job::JobView, status::Status};
+use super::{
+    engine::EngineKind,
+    job::JobView,
+    status::{Status, Tone},
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use time::OffsetDateTime;
@@ -293,8 +297,41 @@ pub struct FirewallView {
     pub sources: Vec<TrustedSource>,
     /// Refused lately.
     pub refused: Vec<RefusedAddress>,
-    /// "closed", "restricted" or "open to everyone".
-    pub exposure: String,
+    /// Who may connect.
+    pub exposure: Exposure,
+}
+
+/// Who may connect, as the badge of the Firewall (Connect) tab says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exposure {
+    /// No source is trusted.
+    Closed,
+    /// So many sources are.
+    Restricted(usize),
+    /// A source covers all addresses of a family.
+    Open,
+}
+
+impl Exposure {
+    /// In words.
+    #[must_use]
+    pub fn word(self) -> String {
+        match self {
+            Self::Closed => "Closed to everyone".to_owned(),
+            Self::Restricted(n) => format!("Restricted to {}", super::format::count(n, "source", "sources")),
+            Self::Open => "Open to everyone".to_owned(),
+        }
+    }
+
+    /// Its colour and icon.
+    #[must_use]
+    pub fn tone(self) -> Tone {
+        match self {
+            Self::Closed => Tone::Quiet,
+            Self::Restricted(_) => Tone::Good,
+            Self::Open => Tone::Warning,
+        }
+    }
 }
 
 /// An audit line.

@@ -5,8 +5,7 @@ use crate::{
     error::{AppError, FieldErrors},
     model::{
         cidr,
-        datastore::{FirewallView, RefusedAddress},
-        format,
+        datastore::{Exposure, FirewallView, RefusedAddress},
         person::Role,
     },
     server::{db, jobs::kind::JobKind, state::App},
@@ -39,13 +38,11 @@ pub async fn show(app: &App, actor: &Actor, id: Uuid) -> Result<FirewallView, Ap
     Ok(FirewallView { your_address, sources, refused, exposure: exposure(&nets) })
 }
 
-fn exposure(nets: &[IpNet]) -> String {
-    if nets.is_empty() {
-        "Closed: no source is trusted, so nobody can connect".to_owned()
-    } else if nets.iter().copied().any(cidr::is_everyone) {
-        "Open to everyone".to_owned()
-    } else {
-        format!("Restricted to {}", format::count(nets.len(), "source", "sources"))
+fn exposure(nets: &[IpNet]) -> Exposure {
+    match nets {
+        [] => Exposure::Closed,
+        nets if nets.iter().copied().any(cidr::is_everyone) => Exposure::Open,
+        nets => Exposure::Restricted(nets.len()),
     }
 }
 
@@ -106,8 +103,8 @@ mod tests {
     #[test]
     fn r026_exposure_is_said_as_it_is() {
         let net = |s: &str| cidr::parse(s).unwrap();
-        assert!(exposure(&[]).starts_with("Closed"));
-        assert_eq!(exposure(&[net("10.0.0.0/8")]), "Restricted to 1 source");
-        assert_eq!(exposure(&[net("10.0.0.0/8"), net("::/0")]), "Open to everyone");
+        assert_eq!(exposure(&[]), Exposure::Closed);
+        assert_eq!(exposure(&[net("10.0.0.0/8")]), Exposure::Restricted(1));
+        assert_eq!(exposure(&[net("10.0.0.0/8"), net("::/0")]), Exposure::Open);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::AppError,
-    model::{job::JobState, status::Status},
+    model::{datastore::Exposure, job::JobState, status::Status},
     server::domain::{self, firewall::CONSENT},
     tests::world::World,
 };
@@ -15,7 +15,7 @@ async fn r026_no_source_no_access_and_each_change_reaches_the_edge() {
     world.until(id, Status::Running).await;
     let shown = domain::firewall::show(&world.app, &world.actor, id).await.unwrap();
     assert_eq!(shown.your_address, Some(("127.0.0.1/32".to_owned(), false)));
-    assert!(shown.sources.is_empty() && shown.exposure.starts_with("Closed"));
+    assert!(shown.sources.is_empty() && shown.exposure == Exposure::Closed);
     domain::firewall::add(&world.app, &world.actor, id, "127.0.0.1/32", "me", "").await.unwrap();
     world.until_job(id, JobState::Done).await;
     let shown = domain::firewall::show(&world.app, &world.actor, id).await.unwrap();

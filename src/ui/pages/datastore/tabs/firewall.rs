@@ -43,16 +43,7 @@ pub fn Firewall() -> impl IntoView {
 
 #[component]
 fn YourAddress(id: Uuid, firewall: FirewallView) -> impl IntoView {
-    let tone = match firewall.exposure.as_str() {
-        "closed" => Tone::Quiet,
-        "restricted" => Tone::Good,
-        _ => Tone::Warning,
-    };
-    let mut word = firewall.exposure.clone();
-    if let Some(first) = word.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    let badge = view! { <Pill tone word /> }.into_any();
+    let badge = view! { <Pill tone=firewall.exposure.tone() word=firewall.exposure.word() /> }.into_any();
     let add = move |cidr: &str| vec![("id", id.to_string()), ("cidr", cidr.to_owned()), ("description", "My address".to_owned())];
     view! {
         <Card id="access" title="Access" lead="Only trusted sources reach the endpoints; everybody else is refused before the database is asked." aside=badge>

@@ -35,7 +35,7 @@ impl Tab {
             Self::Overview => "Overview",
             Self::Nodes => "Nodes",
             Self::Users => "Users",
-            Self::Firewall => "Firewall",
+            Self::Firewall => "Firewall (Connect)",
             Self::Activity => "Activity",
             Self::Settings => "Settings",
         }
@@ -45,6 +45,7 @@ impl Tab {
     pub(super) fn path(self, base: &str) -> String {
         match self {
             Self::Overview => base.to_owned(),
+            Self::Firewall => format!("{base}/firewall"),
             other => format!("{base}/{}", other.label().to_lowercase()),
         }
     }

@@ -46,7 +46,7 @@ fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
     let file = connection.ca_file();
     let target = format!("For user {}, database {}, primary endpoint {}:{}.", connection.user, connection.database, connection.host, connection.port);
     view! {
-        <Card id="users" title="Admin user" lead="Made with the datastore. It owns the first database and may make others.">
+        <Card id="users" title="Admin user" lead="Made with the datastore. It owns the first database.">
             <dl class="facts">
                 <Fact name="User">
                     <code>{connection.user}</code>
