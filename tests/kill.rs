@@ -201,8 +201,16 @@ async fn assert_whole(home: &Home, app: &App, id: Uuid) {
     );
 }
 
+/// Control groups that are named after one of these.
+fn groups(ids: [Uuid; 2]) -> String {
+    let [node, datastore] = ids.map(|id| format!("*{id}*"));
+    let found = Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "(", "-name", &node, "-o", "-name", &datastore, ")"]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap()
+}
+
 /// Nothing is left but the audit.
-async fn assert_nothing_left(home: &Home, app: &App, id: Uuid) {
+async fn assert_nothing_left(home: &Home, app: &App, id: Uuid, node: Uuid) {
+    assert_eq!(groups([node, id]), "");
     assert_eq!(processes(home.path()), Vec::<String>::new());
     assert_eq!(entries(home.path().join("datastores")), 0);
     assert_eq!(entries(home.path().join("volumes")), 0);
@@ -240,7 +248,7 @@ async fn r017_r022_a_kill_around_each_step_of_create_and_delete_changes_nothing(
             id
         };
         let serving = Serving(home.serve(None));
-        until_running(&app, &actor, id).await;
+        let node = until_running(&app, &actor, id).await.nodes[0].id;
         assert_whole(&home, &app, id).await;
         drop(serving);
 
@@ -251,6 +259,6 @@ async fn r017_r022_a_kill_around_each_step_of_create_and_delete_changes_nothing(
         doomed.dies();
         let _serving = Serving(home.serve(None));
         until_gone(&app, &actor, id).await;
-        assert_nothing_left(&home, &app, id).await;
+        assert_nothing_left(&home, &app, id, node).await;
     }
 }

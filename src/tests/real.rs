@@ -72,6 +72,14 @@ impl Machine {
         self.until(id, |v| v.row.status == Status::Running && v.job.as_ref().is_some_and(|j| j.state == JobState::Done)).await
     }
 
+    async fn until_gone(&self, id: Uuid) {
+        let begun = Instant::now();
+        while domain::datastore::get(&self.app, &self.actor, id).await.is_ok() {
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Process id of the server.
     async fn server(&self, id: Uuid) -> u32 {
         let plan = Plan::load(&self.app.db, id).await.unwrap();
@@ -154,11 +162,7 @@ async fn a_full_disk_is_a_failed_step_with_its_reason_and_retry_works_once_there
     machine.until_running(id).await;
     assert_eq!(machine.psql(id, "select 1").await.unwrap(), "1");
     domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
-    let begun = Instant::now();
-    while domain::datastore::get(&machine.app, &machine.actor, id).await.is_ok() {
-        assert!(begun.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    machine.until_gone(id).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,11 +230,7 @@ async fn r017_r036_a_finished_wizard_leads_to_a_psql_prompt_over_verified_tls() 
     assert_eq!(machine.psql(id, "select n from t").await.unwrap(), "7");
 
     domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
-    let begun = Instant::now();
-    while domain::datastore::get(&machine.app, &machine.actor, id).await.is_ok() {
-        assert!(begun.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    machine.until_gone(id).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,9 @@
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+/// Purpose of the first admin user's password.
+pub const ADMIN_PASSWORD: &str = "admin-password";
+
 /// What a secret is bound to: a sealed value put into another row does not open.
 #[must_use]
 pub fn context(datastore: Uuid, purpose: &str) -> String {

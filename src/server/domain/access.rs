@@ -43,7 +43,7 @@ pub async fn reveal(app: &App, actor: &Actor, id: Uuid) -> Result<(), AppError> 
 }
 
 async fn password(app: &App, id: Uuid) -> Result<String, AppError> {
-    let purpose = "admin-password";
+    let purpose = db::secrets::ADMIN_PASSWORD;
     let sealed = db::secrets::get(&app.db, id, purpose).await?.ok_or(AppError::NotFound)?;
     Ok(app.keyring.open_sealed(&db::secrets::context(id, purpose), &sealed)?.expose_secret().to_owned())
 }

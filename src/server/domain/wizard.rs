@@ -196,7 +196,7 @@ async fn insert(app: &App, actor: &Actor, tx: &mut PgConnection, wanted: &NewDat
         }
         e => e.into(),
     })?;
-    let purpose = "admin-password";
+    let purpose = db::secrets::ADMIN_PASSWORD;
     let sealed = app.keyring.seal(&db::secrets::context(id, purpose), &random::password())?;
     db::secrets::put(tx, project, id, purpose, &sealed).await?;
     if let Some(net) = wanted.allow {

@@ -44,7 +44,7 @@ async fn r042_the_first_user_gets_a_verifier_and_the_password_stays_sealed() {
         assert!(state.users[&node][0].1.starts_with("verifier of"), "the engine gets no password");
         assert_eq!(state.databases[&node], [("shop".to_owned(), "boss".to_owned())]);
     }
-    let sealed = db::secrets::get(&world.app.db, id, "admin-password").await.unwrap().unwrap();
+    let sealed = db::secrets::get(&world.app.db, id, db::secrets::ADMIN_PASSWORD).await.unwrap().unwrap();
     let hidden = crate::server::domain::access::connection(&world.app, &world.actor, id, false).await.unwrap();
     assert_eq!(hidden.password, None);
     let shown = crate::server::domain::access::connection(&world.app, &world.actor, id, true).await.unwrap().password.unwrap();

@@ -43,6 +43,20 @@ async fn a_step_that_fails_for_good_shows_why_and_retry_goes_on_from_it() {
 }
 
 #[tokio::test]
+async fn a_missing_program_is_named_and_retry_works_once_it_is_there() {
+    let world = World::new().await;
+    let id = world.ask("orders", |_| ()).await;
+    // As after an upgrade of the machine that took the old major away.
+    sqlx::query("UPDATE datastores SET version = '9'").execute(&world.app.db).await.unwrap();
+    let _runner = world.work().await;
+    let failed = world.until(id, Status::Failed).await.job.unwrap();
+    assert!(failed.error.as_ref().is_some_and(|e| e.contains("PostgreSQL 9") && e.contains("not installed")), "{:?}", failed.error);
+    sqlx::query("UPDATE datastores SET version = '15'").execute(&world.app.db).await.unwrap();
+    domain::work::retry(&world.app, &world.actor, id, failed.id).await.unwrap();
+    world.until(id, Status::Running).await;
+}
+
+#[tokio::test]
 async fn abandon_undoes_what_was_made() {
     let world = World::new().await;
     world.platform.fail(Effect::Start, Fault::Before, 3);

@@ -1,6 +1,7 @@
 //! The node and its server.
 
 use super::Context;
+use crate::server::db;
 use anyhow::Context as _;
 
 /// Makes the nodes' places.
@@ -62,7 +63,7 @@ pub(super) async fn harden(cx: &Context<'_>) -> anyhow::Result<()> {
 pub(super) async fn create_database(cx: &Context<'_>) -> anyhow::Result<()> {
     let node = primary(cx)?;
     let engine = cx.engine()?;
-    let password = cx.secret("admin-password").await?.context("the first password is missing")?;
+    let password = cx.secret(db::secrets::ADMIN_PASSWORD).await?.context("the first password is missing")?;
     engine.ensure_user(cx.site(&node)?, &cx.plan.user, &engine.verifier(&password)).await?;
     engine.ensure_database(cx.site(&node)?, &cx.plan.database, &cx.plan.user).await
 }
