@@ -1,7 +1,10 @@
 //! Create.
 
 use crate::{
-    model::{job::StepState, status::Status},
+    model::{
+        job::{JobState, StepState},
+        status::Status,
+    },
     server::{
         db,
         platform::{ListenerKind, Platform, Route},
@@ -18,9 +21,10 @@ async fn r017_a_creation_is_shown_step_by_step_until_it_runs() {
     assert!(before.job.as_ref().unwrap().steps.iter().all(|s| s.state == StepState::Waiting));
     assert!(before.endpoints.is_empty(), "nothing is promised that does not work yet");
     let runner = world.work().await;
-    let view = world.until(id, Status::Running).await;
+    world.until(id, Status::Running).await;
+    let job = world.until_job(id, JobState::Done).await;
+    let view = world.get(id).await;
     runner.shut_down(std::time::Duration::from_secs(5)).await;
-    let job = view.job.unwrap();
     assert_eq!(job.steps.len(), 10);
     assert!(job.steps.iter().all(|s| s.state == StepState::Done && s.attempts == 1 && s.duration_ms.is_some()));
     assert_eq!(view.endpoints.len(), 1, "a single node has no replica endpoint");
