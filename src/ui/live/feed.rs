@@ -33,6 +33,7 @@ pub fn follow(url: String, listener: impl Fn(&Snapshot) + 'static) {
     if first {
         open();
         let _ = document_event_listener();
+        super::reload::watch();
     }
 }
 
