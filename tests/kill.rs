@@ -13,7 +13,7 @@ use granary::{
     server::{
         assemble,
         config::Config,
-        db::metadata,
+        db::{self, metadata},
         domain::{self, Actor},
         jobs::kind::{JobKind, Step},
         state::App,
@@ -64,7 +64,12 @@ impl Home {
     }
 
     fn serve(&self, fault: Option<&str>) -> Child {
+        self.serve_with(fault, 0)
+    }
+
+    fn serve_with(&self, fault: Option<&str>, spares: usize) -> Child {
         let mut command = self.command("serve");
+        command.env("GRANARY_SPARES", spares.to_string());
         if let Some(fault) = fault {
             command.args(["--die", fault]);
         }
@@ -230,6 +235,21 @@ async fn assert_nothing_left(home: &Home, app: &App, id: Uuid, node: Uuid) {
     assert!(count(app, "SELECT count(*) FROM events WHERE datastore_id = $1", id).await >= 2, "the audit stays");
 }
 
+/// All there is of spares.
+async fn until_spares(app: &App, wanted: i64) {
+    let begun = Instant::now();
+    let all = || async { sqlx::query_scalar::<_, i64>("SELECT count(*) FROM nodes").fetch_one(&app.db).await.unwrap() };
+    while db::spares::ready(&app.db, app.host).await.unwrap() != wanted || all().await != wanted {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{} spares of {} are ready, not {wanted}",
+            db::spares::ready(&app.db, app.host).await.unwrap(),
+            all().await
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 fn faults(kind: JobKind) -> Vec<String> {
     kind.steps().iter().flat_map(|step: &Step| [format!("before:{step}"), format!("after:{step}")]).collect()
 }
@@ -260,5 +280,27 @@ async fn r017_r022_a_kill_around_each_step_of_create_and_delete_changes_nothing(
         let _serving = Serving(home.serve(None));
         until_gone(&app, &actor, id).await;
         assert_nothing_left(&home, &app, id, node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_around_each_step_of_preparing_a_spare_changes_nothing() {
+    let home = Home::new();
+    let app = app(&home).await;
+    for fault in faults(JobKind::Prepare) {
+        Serving(home.serve_with(Some(&fault), 1)).dies();
+        let serving = Serving(home.serve_with(None, 1));
+        until_spares(&app, 2).await;
+        assert_eq!(processes(home.path()), Vec::<String>::new(), "{fault}: a spare runs nothing");
+        assert_eq!((entries(home.path().join("datastores")), entries(home.path().join("volumes"))), (2, 1), "{fault}");
+        for table in ["addresses", "secrets"] {
+            let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"))).fetch_one(&app.db).await.unwrap();
+            assert_eq!(left, 0, "{fault}: {table}");
+        }
+        drop(serving);
+        let _serving = Serving(home.serve_with(None, 0));
+        until_spares(&app, 0).await;
+        assert_eq!((entries(home.path().join("datastores")), entries(home.path().join("volumes"))), (0, 0), "{fault}");
+        assert_eq!(entries(home.path().join("s")), 0, "{fault}: socket directories");
     }
 }

@@ -35,6 +35,24 @@ impl Storage {
             Self::Ephemeral { gb } | Self::Volume { gb, .. } => *gb,
         }
     }
+
+    /// Id in forms and the metadata database.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ephemeral { .. } => "ephemeral",
+            Self::Volume { .. } => "volume",
+        }
+    }
+
+    /// The volume type's id, when it is a volume.
+    #[must_use]
+    pub fn volume_type(&self) -> Option<&str> {
+        match self {
+            Self::Ephemeral { .. } => None,
+            Self::Volume { volume_type, .. } => Some(volume_type),
+        }
+    }
 }
 
 /// How the nodes of a datastore relate.

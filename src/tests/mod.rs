@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod auth;
+pub(crate) mod browser;
 mod domain;
 pub(crate) mod issuer;
 mod jobs;

@@ -90,6 +90,13 @@ impl Engine for Pretend {
         Ok(())
     }
 
+    async fn prepare_database(&self, site: Site<'_>) -> anyhow::Result<()> {
+        self.note("prepare_database");
+        let mut state = self.0.lock().unwrap();
+        state.databases.insert(site.node.id, vec![("spare".to_owned(), "spare".to_owned())]);
+        Ok(())
+    }
+
     fn verifier(&self, password: &SecretString) -> SecretString {
         format!("verifier of {} characters", password.expose_secret().len()).into()
     }
@@ -107,7 +114,7 @@ impl Engine for Pretend {
         self.note("ensure_database");
         let mut state = self.0.lock().unwrap();
         let databases = state.databases.entry(site.node.id).or_default();
-        databases.retain(|(name, _)| name != database);
+        databases.retain(|(name, _)| name != database && name != "spare");
         databases.push((database.to_owned(), owner.to_owned()));
         Ok(())
     }

@@ -234,6 +234,37 @@ async fn r017_r036_a_finished_wizard_leads_to_a_psql_prompt_over_verified_tls() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_spare_becomes_a_datastore_like_any_other_and_never_the_twin_of_another() {
+    let machine = Machine::new().await;
+    let begun = Instant::now();
+    while db::spares::ready(&machine.app.db, machine.app.host).await.unwrap() < 4 {
+        monitor::spares::round(&machine.app, 2, true).await.unwrap();
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let begun = Instant::now();
+    let ids = [machine.ask("orders", "127.0.0.1/32").await, machine.ask("shop", "127.0.0.1/32").await];
+    let mut systems = Vec::new();
+    for id in ids {
+        let view = machine.until_running(id).await;
+        println!("{:?}: {:?}", begun.elapsed(), view.job.unwrap().steps.iter().map(|s| (s.label.clone(), s.duration_ms)).collect::<Vec<_>>());
+        let made = "select pg_get_userbyid(datdba), current_user, current_database() from pg_database where datname = current_database()";
+        assert_eq!(machine.psql(id, made).await.unwrap(), "app_admin|app_admin|app");
+        assert_eq!(
+            machine.psql(id, "create table t (n int); insert into t values (7); select n from t").await.unwrap(),
+            "CREATE TABLE\nINSERT 0 1\n7"
+        );
+        // Neither the spare's role nor its database is left beside it.
+        assert_eq!(machine.psql(id, "select count(*) from pg_roles where rolname = 'granary_spare'").await.unwrap(), "0");
+        assert_eq!(machine.psql(id, "select count(*) from pg_database").await.unwrap(), "4");
+        let priority = std::fs::read_to_string(format!("/proc/{}/stat", machine.server(id).await)).unwrap();
+        assert_eq!(priority.rsplit_once(')').unwrap().1.split_whitespace().nth(16), Some("0"), "what somebody waits for runs at full priority");
+        systems.push(machine.psql(id, "select system_identifier from pg_control_system()").await.unwrap());
+    }
+    assert_ne!(systems[0], systems[1], "each has a directory that was initialised for it alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r026_refused_before_allowed_after_refused_and_cut_again() {
     let machine = Machine::new().await;
     let id = machine.ask("orders", "").await;

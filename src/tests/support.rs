@@ -119,7 +119,9 @@ mod tests {
         let (one, two) = tokio::join!(super::database(), super::database());
         let insert = "INSERT INTO projects VALUES (gen_random_uuid(), 'one', 0, 0, 0)";
         sqlx::query(insert).execute(&one.pool).await.unwrap();
-        let count = |pool: sqlx::PgPool| async move { sqlx::query_scalar::<_, i64>("SELECT count(*) FROM projects").fetch_one(&pool).await.unwrap() };
+        let count = |pool: sqlx::PgPool| async move {
+            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM projects WHERE name = 'one'").fetch_one(&pool).await.unwrap()
+        };
         assert_eq!((count(one.pool).await, count(two.pool).await), (1, 0));
     }
 }

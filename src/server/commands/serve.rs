@@ -46,6 +46,7 @@ pub(super) async fn run(config: Config, faults: Faults) -> anyhow::Result<()> {
     let runner = Runner::start(app.clone(), faults).await?;
     let tasks = TaskTracker::new();
     tasks.spawn(monitor::run::run(app.clone(), shutdown.clone()));
+    tasks.spawn(monitor::spares::run(app.clone(), shutdown.clone()));
     tasks.spawn(shutdown.clone().run_until_cancelled_owned(look_after(app.clone())));
     let auth = web.auth.clone();
     tasks.spawn(shutdown.clone().run_until_cancelled_owned(async move { auth.client.warm_up().await }));

@@ -36,6 +36,8 @@ pub struct Config {
     pub session_idle: Duration,
     /// `GRANARY_SESSION_HOURS`: a session ends after so long in any case; 7 days.
     pub session_absolute: Duration,
+    /// `GRANARY_SPARES`: how many datastores of each kind are kept ready before anybody asks for one; 0 for none.
+    pub spares: usize,
     /// `GRANARY_SITE`: a folder of browser files instead of those in the program.
     pub site: Option<PathBuf>,
 }

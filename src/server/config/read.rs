@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 /// Every setting there is. Another `GRANARY_*` variable is refused: a misspelt `GRANARY_OIDC_ISSUER` would otherwise open
 /// the development provider.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 18] = [
     "GRANARY_HOME",
     "GRANARY_LISTEN",
     "GRANARY_PUBLIC_URL",
@@ -30,6 +30,7 @@ const SETTINGS: [&str; 17] = [
     "GRANARY_METRICS_TOKEN",
     "GRANARY_SESSION_IDLE_MINUTES",
     "GRANARY_SESSION_HOURS",
+    "GRANARY_SPARES",
     "GRANARY_SITE",
 ];
 
@@ -38,6 +39,10 @@ const DEFAULT_IDLE_MINUTES: u64 = 8 * 60;
 const DEFAULT_HOURS: u64 = 7 * 24;
 /// A year: longer is a typing error.
 const MOST_HOURS: u64 = 366 * 24;
+/// Enough for one who makes a datastore, and another right after it.
+const DEFAULT_SPARES: usize = 2;
+/// Each takes some 40 MB of disk.
+const MOST_SPARES: usize = 50;
 const SHORTEST_TOKEN: usize = 16;
 
 impl Config {
@@ -92,6 +97,7 @@ impl Config {
             metrics_token: read.metrics_token(),
             session_idle,
             session_absolute,
+            spares: read.spares(),
             site: read.path("GRANARY_SITE"),
         };
         if read.problems.0.is_empty() { Ok(config) } else { Err(read.problems) }
@@ -210,6 +216,13 @@ impl<'a> Reader<'a> {
             self.problems.add(format!("GRANARY_METRICS_TOKEN is shorter than {SHORTEST_TOKEN} characters. Use a long random one."));
         }
         self.secret("GRANARY_METRICS_TOKEN")
+    }
+
+    fn spares(&mut self) -> usize {
+        let Some(value) = self.text("GRANARY_SPARES") else { return DEFAULT_SPARES };
+        let number = value.parse().ok().filter(|n| *n <= MOST_SPARES);
+        let number = number.ok_or_else(|| format!("GRANARY_SPARES is a whole number from 0 to {MOST_SPARES}; “{value}” is not."));
+        self.problems.check(number).unwrap_or(DEFAULT_SPARES)
     }
 
     fn sessions(&mut self) -> (Duration, Duration) {

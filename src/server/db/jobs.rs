@@ -66,7 +66,8 @@ pub struct Leased {
     pub token: i64,
 }
 
-/// Takes the first job of this host that may run: earlier work of the same datastore comes first, whatever its state.
+/// Takes the first job of this host that may run: earlier work of the same datastore comes first, whatever its state. Spares
+/// are prepared while nobody's work runs, one at a time.
 ///
 /// # Errors
 /// Of the database.
@@ -78,7 +79,8 @@ pub async fn claim(pool: &PgPool, host: Uuid, worker: Uuid) -> sqlx::Result<Opti
             WHERE j.host_id = $1 AND j.state = 'queued' AND j.not_before <= now()
               AND NOT EXISTS (
                 SELECT FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND e.state IN ('queued', 'running', 'failed'))
-            ORDER BY j.seq FOR UPDATE SKIP LOCKED LIMIT 1)
+              AND (j.kind <> 'prepare' OR NOT EXISTS (SELECT FROM jobs r WHERE r.host_id = j.host_id AND r.state = 'running'))
+            ORDER BY j.kind = 'prepare', j.seq FOR UPDATE SKIP LOCKED LIMIT 1)
         RETURNING id, project_id, datastore_id, kind, step, undoing, cancel_requested, attempt, time_limit_ms - spent_ms AS "left!", lease_token AS "token!""#,
         host,
         worker

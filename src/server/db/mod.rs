@@ -19,5 +19,6 @@ pub mod places;
 pub mod plan;
 pub mod secrets;
 pub mod sessions;
+pub mod spares;
 pub mod usage;
 pub mod workers;

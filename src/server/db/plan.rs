@@ -79,7 +79,7 @@ pub struct Plan {
     pub vcpus: u32,
     /// Storage of a node.
     pub storage: Storage,
-    /// `creating`, `active`, `failed`, `deleting`, `deleted`.
+    /// `spare`, `creating`, `active`, `failed`, `deleting`, `deleted`.
     pub lifecycle: String,
     /// Epoch of the edge's routes.
     pub epoch: i64,
@@ -161,6 +161,7 @@ impl Plan {
             vcpus: self.vcpus,
             storage: self.storage.clone(),
             volume: node.volume,
+            in_background: self.lifecycle == "spare",
         }
     }
 

@@ -27,7 +27,7 @@ pub async fn quota_left(tx: &mut PgConnection, project: Uuid, lock: bool) -> any
     })
 }
 
-/// RAM in MB and storage in GB that a region's datastores on this host were promised. With `lock`, nobody else can promise
+/// RAM in MB and storage in GB that a region's datastores on this host were promised; spares were promised to nobody. With `lock`, nobody else can promise
 /// more at the same time.
 ///
 /// # Errors
@@ -38,7 +38,7 @@ pub async fn promised(tx: &mut PgConnection, host: Uuid, region: &str, lock: boo
     }
     let used = sqlx::query!(
         r#"SELECT coalesce(sum(d.flavor_ram_mb), 0)::bigint AS "ram!", coalesce(sum(d.storage_gb), 0)::bigint AS "storage!"
-        FROM nodes n JOIN datastores d ON d.id = n.datastore_id WHERE d.host_id = $1 AND d.region = $2 AND d.deleted_at IS NULL"#,
+        FROM nodes n JOIN datastores d ON d.id = n.datastore_id WHERE d.host_id = $1 AND d.region = $2 AND d.deleted_at IS NULL AND d.lifecycle <> 'spare'"#,
         host,
         region
     )

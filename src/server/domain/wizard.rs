@@ -13,7 +13,7 @@ use crate::{
     },
     server::{
         crypto::random,
-        db::{self, jobs::NewJob},
+        db::{self, creation::Owner, jobs::NewJob},
         jobs::kind::JobKind,
         state::App,
     },
@@ -189,8 +189,8 @@ pub async fn finish(app: &App, actor: &Actor, id: Uuid) -> Result<Uuid, AppError
 
 async fn insert(app: &App, actor: &Actor, tx: &mut PgConnection, wanted: &NewDatastore) -> Result<Uuid, AppError> {
     let project = actor.me.project;
-    let id = Uuid::now_v7();
-    db::creation::datastore(tx, id, project, actor.me.person, app.host, wanted).await.map_err(|e| match e {
+    let owner = Owner { project, person: Some(actor.me.person), host: app.host };
+    let id = db::creation::datastore(tx, owner, wanted).await.map_err(|e| match e {
         sqlx::Error::Database(e) if e.is_unique_violation() => {
             AppError::Invalid(FieldErrors::one("name", format!("There is already a datastore named “{}” in this project.", wanted.name)))
         }

@@ -92,6 +92,10 @@ pub trait Engine: Send + Sync {
     /// Takes from PUBLIC what tenants must not have, makes Granary's own roles.
     async fn harden(&self, site: Site<'_>) -> anyhow::Result<()>;
 
+    /// Makes a user that cannot sign in and its database, for the first [`Engine::ensure_user`] and
+    /// [`Engine::ensure_database`] to rename instead of making theirs.
+    async fn prepare_database(&self, site: Site<'_>) -> anyhow::Result<()>;
+
     /// The form in which the engine takes a password: never the password itself.
     fn verifier(&self, password: &SecretString) -> SecretString;
 

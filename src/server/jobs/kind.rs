@@ -27,6 +27,10 @@ pub enum Step {
     Harden,
     /// Makes the first user and its database.
     CreateDatabase,
+    /// Makes a user and a database that only need a name.
+    PrepareDatabase,
+    /// Forgets what a spare was lent.
+    Park,
     /// Starts the edge and applies the trusted sources.
     ApplySources,
     /// Checks the server and opens the endpoints to it.
@@ -40,7 +44,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::AllocateAddresses,
         Self::IssueCertificates,
         Self::RenewCertificate,
@@ -52,6 +56,8 @@ impl Step {
         Self::ReloadServer,
         Self::Harden,
         Self::CreateDatabase,
+        Self::PrepareDatabase,
+        Self::Park,
         Self::ApplySources,
         Self::Verify,
         Self::CloseEdge,
@@ -74,6 +80,8 @@ impl Step {
             Self::ReloadServer => "reload-server",
             Self::Harden => "harden",
             Self::CreateDatabase => "create-database",
+            Self::PrepareDatabase => "prepare-database",
+            Self::Park => "park",
             Self::ApplySources => "apply-sources",
             Self::Verify => "verify",
             Self::CloseEdge => "close-edge",
@@ -97,6 +105,8 @@ impl Step {
             Self::ReloadServer => "Load the new certificate",
             Self::Harden => "Set up roles and rights",
             Self::CreateDatabase => "Create the first database and admin user",
+            Self::PrepareDatabase => "Make a database that only needs a name",
+            Self::Park => "Put it aside",
             Self::ApplySources => "Apply trusted sources",
             Self::Verify => "Check the server, open the endpoints",
             Self::CloseEdge => "Close the endpoints",
@@ -135,10 +145,13 @@ pub enum JobKind {
     Heal,
     /// Renews its certificates.
     Renew,
+    /// Makes a spare ready.
+    Prepare,
 }
 
 impl JobKind {
-    const ALL: [Self; 6] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew];
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew, Self::Prepare];
 
     /// Id in the metadata database.
     #[must_use]
@@ -150,6 +163,7 @@ impl JobKind {
             Self::Trust => "trust",
             Self::Heal => "heal",
             Self::Renew => "renew",
+            Self::Prepare => "prepare",
         }
     }
 
@@ -163,6 +177,7 @@ impl JobKind {
             Self::Trust => "Apply trusted sources",
             Self::Heal => "Start again what stopped",
             Self::Renew => "Renew certificates",
+            Self::Prepare => "Prepare a spare",
         }
     }
 
@@ -171,7 +186,7 @@ impl JobKind {
     pub fn steps(self) -> &'static [Step] {
         use Step::{
             AllocateAddresses, ApplySources, CloseEdge, Configure, CreateDatabase, DestroyNode, Harden, Initialise, IssueCertificates, MakeNode,
-            Release, ReloadServer, RenewCertificate, StartServer, StopServer, Verify,
+            Park, PrepareDatabase, Release, ReloadServer, RenewCertificate, StartServer, StopServer, Verify,
         };
         match self {
             Self::Create => {
@@ -182,6 +197,9 @@ impl JobKind {
             Self::Trust => &[ApplySources],
             Self::Heal => &[MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Renew => &[RenewCertificate, Configure, ReloadServer],
+            Self::Prepare => {
+                &[AllocateAddresses, IssueCertificates, MakeNode, Initialise, Configure, StartServer, Harden, PrepareDatabase, StopServer, Park]
+            }
         }
     }
 
@@ -189,7 +207,7 @@ impl JobKind {
     #[must_use]
     pub fn undo(self) -> Option<&'static [Step]> {
         match self {
-            Self::Create => Some(Self::Delete.steps()),
+            Self::Create | Self::Prepare => Some(Self::Delete.steps()),
             _ => None,
         }
     }
@@ -199,7 +217,7 @@ impl JobKind {
     #[must_use]
     pub fn time_limit(self) -> Duration {
         match self {
-            Self::Create | Self::Delete => Duration::from_mins(10),
+            Self::Create | Self::Delete | Self::Prepare => Duration::from_mins(10),
             Self::Trust | Self::Renew => Duration::from_mins(2),
             Self::Restart | Self::Heal => Duration::from_mins(30),
         }

@@ -11,6 +11,7 @@ use crate::server::{
     state::App,
 };
 use anyhow::Context;
+use sqlx::PgConnection;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -79,6 +80,9 @@ impl Work {
         if self.job.cancel_requested && !undoing && self.job.step.is_none() {
             return self.end("cancelled", None).await;
         }
+        let mut tx = self.held().await?;
+        self.begin(&mut tx, kind, step, undoing).await?;
+        tx.commit().await?;
         loop {
             match self.one(kind, step, undoing).await? {
                 Next::Step(next, undo) => (step, undoing) = (next, undo),
@@ -87,12 +91,12 @@ impl Work {
         }
     }
 
-    /// Runs one step and writes how it went.
+    async fn begin(&self, tx: &mut PgConnection, kind: JobKind, step: Step, undoing: bool) -> sqlx::Result<()> {
+        db::jobs::begin_step(tx, &self.job, position(kind, step, undoing), step, undoing).await
+    }
+
+    /// Runs one step that was begun, and writes how it went; with that, the next one is begun.
     async fn one(&mut self, kind: JobKind, step: Step, undoing: bool) -> anyhow::Result<Next> {
-        let position = position(kind, step, undoing);
-        let mut tx = self.held().await?;
-        db::jobs::begin_step(&mut tx, &self.job, position, step, undoing).await?;
-        tx.commit().await?;
         self.faults.pass(Moment::Before, step);
         let begun = Instant::now();
         let result = if self.job.attempt >= kind.attempts() + 2 {
@@ -140,11 +144,17 @@ impl Work {
             }
             (Some(next), false, _) => Next::Step(next, undoing),
         };
-        tx.commit().await?;
-        if matches!(outcome, Next::Step(..)) && self.stop.is_cancelled() {
+        let Next::Step(step, undoing) = outcome else {
+            tx.commit().await?;
+            return Ok(outcome);
+        };
+        if self.stop.is_cancelled() {
+            tx.commit().await?;
             db::jobs::give_back(&self.app.db, self.job.id, self.job.token).await?;
             return Ok(Next::Yield);
         }
+        self.begin(&mut tx, kind, step, undoing).await?;
+        tx.commit().await?;
         Ok(outcome)
     }
 

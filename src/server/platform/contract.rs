@@ -26,7 +26,7 @@ pub async fn suite(platform: &dyn Platform) {
 pub fn node(datastore: Uuid, slot: u8) -> NodeSpec {
     let address = SocketAddr::new(own_ip(), 5432);
     let storage = Storage::Ephemeral { gb: 5 };
-    NodeSpec { id: Uuid::new_v4(), datastore, slot, address, ram_mb: 512, vcpus: 1, storage, volume: None }
+    NodeSpec { id: Uuid::new_v4(), datastore, slot, address, ram_mb: 512, vcpus: 1, storage, volume: None, in_background: false }
 }
 
 /// A loopback address that no other test of this process uses.

@@ -77,6 +77,8 @@ pub struct NodeSpec {
     pub storage: Storage,
     /// The volume's id, when `storage` is one.
     pub volume: Option<Uuid>,
+    /// True while nobody waits for it: what is run for it gives way to everything else.
+    pub in_background: bool,
 }
 
 /// Where things are, as the node's programs see them. All exist after [`Platform::ensure_node`].

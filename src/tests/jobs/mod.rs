@@ -6,3 +6,4 @@ mod failure;
 mod leases;
 mod order;
 mod repeat;
+mod spares;

@@ -5,6 +5,7 @@ use crate::{
     server::{
         db,
         jobs::{kind::JobKind, steps},
+        monitor::spares::{Act, round},
         platform::{ListenerKind, Platform, Route},
     },
     tests::world::World,
@@ -24,6 +25,13 @@ async fn twice(world: &World, kind: JobKind) {
     let mut tx = world.app.db.begin().await.unwrap();
     db::jobs::end(&mut tx, job.id, "done", None).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+/// One spare whose preparation waits.
+async fn spare(world: &World) -> Uuid {
+    assert!(matches!(round(&world.app, 1, true).await.unwrap(), Some(Act::Make(_))));
+    let mut tx = world.app.db.begin().await.unwrap();
+    db::spares::all(&mut tx, world.app.host).await.unwrap()[0].id
 }
 
 #[tokio::test]
@@ -49,6 +57,14 @@ async fn each_step_of_each_job_can_be_done_twice() {
         assert_eq!(state.users[&view.nodes[0].id].len(), 1);
         assert_eq!(state.databases[&view.nodes[0].id].len(), 1);
     }
+    let spare = spare(&world).await;
+    twice(&world, JobKind::Prepare).await;
+    let mut tx = world.app.db.begin().await.unwrap();
+    let spares = db::spares::all(&mut tx, world.app.host).await.unwrap();
+    assert!(spares.len() == 1 && spares[0].id == spare && !spares[0].busy && !spares[0].failed, "{spares:?}");
+    tx.commit().await.unwrap();
+    round(&world.app, 0, false).await.unwrap();
+    twice(&world, JobKind::Delete).await;
     crate::server::domain::datastore::delete(&world.app, &world.actor, id, "orders").await.unwrap();
     twice(&world, JobKind::Delete).await;
     world.until_gone(id).await;

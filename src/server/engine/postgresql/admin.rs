@@ -1,7 +1,7 @@
 //! Roles and databases.
 
 use super::{
-    REPLICATION,
+    REPLICATION, SPARE,
     session::{MAINTENANCE, Session},
 };
 use crate::{model::names::IDENTIFIER_MAX, server::engine::Site};
@@ -23,6 +23,7 @@ const HARDEN: &str = "
         pg_read_binary_file(text, bigint, bigint, boolean) TO granary_replication;";
 
 const ROLE: &str = "SELECT 1 FROM pg_roles WHERE rolname = $1";
+const SPARE_OF: &str = "SELECT 1 FROM pg_database WHERE datname = $1 AND datdba = (SELECT oid FROM pg_roles WHERE rolname = $2)";
 const DATABASE: &str = "SELECT datconnlimit = -2 FROM pg_database WHERE datname = $1";
 
 /// See [`crate::server::engine::Engine::harden`].
@@ -34,13 +35,26 @@ pub(super) async fn harden(site: Site<'_>) -> anyhow::Result<()> {
     session.act(HARDEN).await.context("rights of the server's own databases cannot be set")
 }
 
+/// See [`crate::server::engine::Engine::prepare_database`].
+pub(super) async fn prepare_database(site: Site<'_>) -> anyhow::Result<()> {
+    let session = open(site, MAINTENANCE).await?;
+    if !session.has(ROLE, &[&SPARE]).await? {
+        session.act_on("CREATE ROLE %I NOLOGIN", &[SPARE]).await?;
+    }
+    set_up_database(site, &session, SPARE, SPARE).await
+}
+
 /// See [`crate::server::engine::Engine::ensure_user`].
 pub(super) async fn ensure_user(site: Site<'_>, user: &str, verifier: &SecretString) -> anyhow::Result<()> {
     let user = identifier(user)?;
     ensure!(verifier.expose_secret().starts_with("SCRAM-SHA-256$"), "a password was given where its verifier must stand: nothing was sent");
     let session = open(site, MAINTENANCE).await?;
     if !session.has(ROLE, &[&user]).await? {
-        session.act_on("CREATE ROLE %I", &[user]).await.with_context(|| format!("the user “{user}” cannot be made"))?;
+        let (statement, names): (_, &[&str]) = match session.has(ROLE, &[&SPARE]).await? {
+            true => ("ALTER ROLE %I RENAME TO %I", &[SPARE, user]),
+            false => ("CREATE ROLE %I", &[user]),
+        };
+        session.act_on(statement, names).await.with_context(|| format!("the user “{user}” cannot be made"))?;
     }
     session.act_on(TENANT, &[user, verifier.expose_secret()]).await.with_context(|| format!("the user “{user}” cannot be given its password"))
 }
@@ -49,7 +63,11 @@ pub(super) async fn ensure_user(site: Site<'_>, user: &str, verifier: &SecretStr
 pub(super) async fn ensure_database(site: Site<'_>, database: &str, owner: &str) -> anyhow::Result<()> {
     let (database, owner) = (identifier(database)?, identifier(owner)?);
     let session = open(site, MAINTENANCE).await?;
-    make_database(&session, database, owner).await.with_context(|| format!("the database “{database}” cannot be made"))?;
+    set_up_database(site, &session, database, owner).await
+}
+
+async fn set_up_database(site: Site<'_>, session: &Session, database: &str, owner: &str) -> anyhow::Result<()> {
+    make_database(session, database, owner).await.with_context(|| format!("the database “{database}” cannot be made"))?;
     // Another user of the datastore has no access until it is given some.
     session.act_on("REVOKE ALL ON DATABASE %I FROM PUBLIC", &[database]).await?;
     session.act_on("GRANT ALL ON DATABASE %I TO %I", &[database, owner]).await?;
@@ -70,6 +88,10 @@ async fn make_database(session: &Session, database: &str, owner: &str) -> anyhow
     }
     if exists.is_some() {
         return session.act_on("ALTER DATABASE %I OWNER TO %I", &[database, owner]).await;
+    }
+    // Nobody can be in it: its user could not sign in until now. It is that user's, whatever name it has by now.
+    if session.has(SPARE_OF, &[&SPARE, &owner]).await? {
+        return session.act_on("ALTER DATABASE %I RENAME TO %I", &[SPARE, database]).await;
     }
     // template0 is never entered, so it is as the server made it and never busy.
     session.act_on("CREATE DATABASE %I OWNER %I TEMPLATE template0", &[database, owner]).await

@@ -32,6 +32,8 @@ use std::path::PathBuf;
 const ADMIN: &str = "granary_admin";
 /// Fetches data for replicas; known by its client certificate.
 const REPLICATION: &str = "granary_replication";
+/// The user and the database of a spare, until somebody names them.
+const SPARE: &str = "granary_spare";
 /// The service's name in the platform's log.
 const SERVICE: &str = "postgresql";
 
@@ -89,6 +91,10 @@ impl Engine for PostgreSql {
 
     async fn harden(&self, site: Site<'_>) -> anyhow::Result<()> {
         admin::harden(site).await
+    }
+
+    async fn prepare_database(&self, site: Site<'_>) -> anyhow::Result<()> {
+        admin::prepare_database(site).await
     }
 
     fn verifier(&self, password: &SecretString) -> SecretString {

@@ -42,6 +42,7 @@ pub(super) fn node() -> NodeSpec {
         vcpus: 1,
         storage: Storage::Ephemeral { gb: 5 },
         volume: None,
+        in_background: false,
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<(
         Step::ReloadServer => node::reload(&cx).await,
         Step::Harden => node::harden(&cx).await,
         Step::CreateDatabase => node::create_database(&cx).await,
+        Step::PrepareDatabase => node::prepare_database(&cx).await,
+        Step::Park => release::park(&cx).await,
         Step::ApplySources => routes::apply_sources(&cx).await,
         Step::Verify => routes::verify(&cx).await,
         Step::CloseEdge => routes::close(&cx).await,

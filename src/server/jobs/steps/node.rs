@@ -68,6 +68,12 @@ pub(super) async fn create_database(cx: &Context<'_>) -> anyhow::Result<()> {
     engine.ensure_database(cx.site(&node)?, &cx.plan.database, &cx.plan.user).await
 }
 
+/// Makes a user and a database on the primary that only need a name.
+pub(super) async fn prepare_database(cx: &Context<'_>) -> anyhow::Result<()> {
+    let node = primary(cx)?;
+    cx.engine()?.prepare_database(cx.site(&node)?).await
+}
+
 /// Removes the nodes and their data.
 pub(super) async fn destroy(cx: &Context<'_>) -> anyhow::Result<()> {
     for node in cx.nodes() {

@@ -43,6 +43,8 @@ pub struct Launch<'a> {
     pub user: User,
     /// Directory of its control group.
     pub group: Option<PathBuf>,
+    /// Whether it gives way to everything else.
+    pub in_background: bool,
     /// Where it is put on record before it runs.
     pub record: &'a Path,
     /// Its standard output.
@@ -61,7 +63,11 @@ impl Launch<'_> {
         let started = async {
             let pid = child.id().context("the process ended at once")?;
             hold(ours, pid, self.record).await?;
-            settle(pid, user).await
+            settle(pid, user).await?;
+            if self.in_background {
+                give_way(pid);
+            }
+            anyhow::Ok(())
         };
         if let Err(error) = started.await {
             // Nobody else has heard of it yet, and unreaped its pid is its own.
@@ -76,7 +82,11 @@ impl Launch<'_> {
         stdin.set_nonblocking(false)?;
         let mut command = Command::new("/bin/sh");
         command.args(["-c", WAIT_THEN_EXEC, "granary"]).arg(self.group.take().unwrap_or_default());
-        command.arg(tool("setsid")).args(with_rights_of(self.user)).arg(&self.program.path).args(&self.program.args);
+        command.arg(tool("setsid")).args(with_rights_of(self.user));
+        if self.in_background {
+            command.arg(tool("nice")).args(["-n", "19"]);
+        }
+        command.arg(&self.program.path).args(&self.program.args);
         environment(&mut command, self.program);
         command.current_dir(self.directory);
         command.stdin(OwnedFd::from(stdin));
@@ -108,6 +118,12 @@ async fn settle(pid: u32, user: User) -> anyhow::Result<()> {
         bail!("setpriv does not give up its rights");
     }
     Ok(())
+}
+
+/// Its session is a scheduling group of its own where the kernel makes such groups; within one, `nice` says nothing to the
+/// others. Not every kernel does, and then there is no such file.
+fn give_way(pid: u32) {
+    let _ = std::fs::write(format!("/proc/{pid}/autogroup"), "19");
 }
 
 /// The words that run what follows them as this user, for ever without a way to gain rights.

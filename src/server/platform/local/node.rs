@@ -59,7 +59,7 @@ impl Inner {
             None => Some(User::me()),
         };
         let cgroup = self.cgroups.as_ref().map(|groups| groups.group(&node.id.to_string()));
-        Ok(ProcessSet { cgroup, records: own.path().to_owned(), directories: vec![data], user })
+        Ok(ProcessSet { cgroup, records: own.path().to_owned(), directories: vec![data], user, in_background: node.in_background })
     }
 
     /// The node's processes and user, when the node is there.

@@ -34,6 +34,8 @@ pub struct ProcessSet {
     pub(super) directories: Vec<PathBuf>,
     /// Whom its processes run as; `None` when that user is gone.
     pub(super) user: Option<User>,
+    /// Whether what is started for it gives way to everything else.
+    pub(super) in_background: bool,
 }
 
 impl ProcessSet {
@@ -52,6 +54,7 @@ impl ProcessSet {
             directory,
             user: self.user.context("its system user is gone")?,
             group: self.group("service")?,
+            in_background: self.in_background,
             record: &self.records.join("service"),
             stdout: log.try_clone()?.into(),
             stderr: log.into(),
@@ -226,7 +229,7 @@ mod tests {
         fs::create_dir(&data).unwrap();
         std::os::unix::fs::chown(&data, Some(user.uid), Some(user.gid)).unwrap();
         fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
-        ProcessSet { cgroup: cgroups.map(|c| c.group("set")), records: home, directories: vec![data], user: Some(user) }
+        ProcessSet { cgroup: cgroups.map(|c| c.group("set")), records: home, directories: vec![data], user: Some(user), in_background: false }
     }
 
     /// Ends what a failed test leaves.

@@ -40,6 +40,7 @@ impl ProcessSet {
             directory,
             user: self.user.context("its system user is gone")?,
             group: self.group("run")?,
+            in_background: self.in_background,
             record: &self.records.join("run"),
             stdout: Stdio::piped(),
             stderr: Stdio::piped(),

@@ -154,6 +154,7 @@ impl Edges {
             records: own.clone(),
             directories: vec![own],
             user: Some(self.user),
+            in_background: false,
         };
         let runtime = Runtime::new(room.socket());
         Edge { room, set, runtime }
