@@ -158,9 +158,12 @@ pub struct ListQuery {
     /// `name`, `-name`, `created`, `-created` (newest first, the default).
     #[serde(default)]
     pub sort: String,
-    /// Page, from 1.
+    /// Id of a datastore: the page begins after it. Empty for the first page.
     #[serde(default)]
-    pub page: u32,
+    pub after: String,
+    /// Id of a datastore: the page ends before it. Empty otherwise.
+    #[serde(default)]
+    pub before: String,
 }
 
 /// A page of the list.
@@ -172,10 +175,8 @@ pub struct ListPage {
     pub total: u64,
     /// How many there are without search and filters.
     pub all: u64,
-    /// Page, from 1.
-    pub page: u32,
-    /// Pages.
-    pub pages: u32,
+    /// How many of those that match come before the first row.
+    pub before: u64,
     /// Tags in use, for the filter.
     pub tags: Vec<String>,
 }

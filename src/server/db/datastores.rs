@@ -2,7 +2,7 @@
 
 use crate::model::{
     catalogue::Catalogue,
-    datastore::{CaView, DatastoreRow, DatastoreView, Endpoint, EndpointKind, FirstUser, ListPage, ListQuery, NodeView, Storage, Topology},
+    datastore::{CaView, DatastoreRow, DatastoreView, Endpoint, EndpointKind, FirstUser, NodeView, Storage, Topology},
     status::Status,
 };
 use anyhow::Context;
@@ -11,29 +11,26 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Rows of a page of the list.
-pub const PAGE: u32 = 50;
-
 /// A row as it lies in the database; becomes a [`DatastoreRow`] with the catalogue's names.
-struct Row {
-    id: Uuid,
-    name: String,
-    engine: String,
-    version: String,
-    status: String,
-    topology: String,
-    region: String,
-    flavor: String,
-    nodes: i64,
-    storage_used: Option<i64>,
-    storage_gb: i32,
-    tags: Vec<String>,
-    termination_protection: bool,
-    created_at: OffsetDateTime,
+pub(super) struct Row {
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) engine: String,
+    pub(super) version: String,
+    pub(super) status: String,
+    pub(super) topology: String,
+    pub(super) region: String,
+    pub(super) flavor: String,
+    pub(super) nodes: i64,
+    pub(super) storage_used: Option<i64>,
+    pub(super) storage_gb: i32,
+    pub(super) tags: Vec<String>,
+    pub(super) termination_protection: bool,
+    pub(super) created_at: OffsetDateTime,
 }
 
 impl Row {
-    fn view(self, catalogue: &Catalogue) -> anyhow::Result<DatastoreRow> {
+    pub(super) fn view(self, catalogue: &Catalogue) -> anyhow::Result<DatastoreRow> {
         Ok(DatastoreRow {
             id: self.id,
             name: self.name,
@@ -54,61 +51,8 @@ impl Row {
 }
 
 /// A status as the view writes it.
-fn status(text: &str) -> anyhow::Result<Status> {
+pub(super) fn status(text: &str) -> anyhow::Result<Status> {
     Status::ALL.into_iter().find(|s| format!("{s:?}") == text).with_context(|| format!("unknown status “{text}”"))
-}
-
-/// A page of a project's list.
-///
-/// # Errors
-/// Of the database.
-pub async fn list(pool: &PgPool, catalogue: &Catalogue, project: Uuid, query: &ListQuery) -> anyhow::Result<ListPage> {
-    let wanted = Status::ALL.into_iter().find(|s| s.word() == query.status).map(|s| format!("{s:?}"));
-    let pattern = format!("%{}%", query.q.trim().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-    let counts = sqlx::query!(
-        r#"SELECT count(*) AS "all!", count(*) FILTER (WHERE d.name ILIKE $2 AND ($3 = '' OR d.engine = $3) AND ($4::text IS NULL OR s.status = $4) AND ($5 = '' OR $5 = ANY(d.tags))) AS "total!"
-        FROM datastores d JOIN datastore_statuses s ON s.datastore_id = d.id WHERE d.project_id = $1 AND d.deleted_at IS NULL"#,
-        project,
-        pattern,
-        query.engine,
-        wanted,
-        query.tag
-    )
-    .fetch_one(pool)
-    .await?;
-    let total = u64::try_from(counts.total)?;
-    let pages = u32::try_from(total.div_ceil(u64::from(PAGE)))?.max(1);
-    let page = query.page.clamp(1, pages);
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT d.id, d.name, d.engine, d.version, s.status AS "status!", d.topology, d.region, d.flavor, d.storage_gb, d.tags, d.termination_protection, d.created_at,
-            (SELECT count(*) FROM nodes n WHERE n.datastore_id = d.id) AS "nodes!",
-            (SELECT sum(n.observed_storage_bytes)::bigint FROM nodes n WHERE n.datastore_id = d.id) AS storage_used
-        FROM datastores d JOIN datastore_statuses s ON s.datastore_id = d.id
-        WHERE d.project_id = $1 AND d.deleted_at IS NULL
-          AND d.name ILIKE $2 AND ($3 = '' OR d.engine = $3) AND ($4::text IS NULL OR s.status = $4) AND ($5 = '' OR $5 = ANY(d.tags))
-        ORDER BY CASE WHEN $6 = 'name' THEN lower(d.name) END, CASE WHEN $6 = '-name' THEN lower(d.name) END DESC,
-            CASE WHEN $6 = 'created' THEN d.created_at END, d.created_at DESC, d.id
-        LIMIT $7 OFFSET $8"#,
-        project,
-        pattern,
-        query.engine,
-        wanted,
-        query.tag,
-        query.sort,
-        i64::from(PAGE),
-        i64::from(page - 1) * i64::from(PAGE)
-    )
-    .fetch_all(pool)
-    .await?;
-    let tags = sqlx::query_scalar!(
-        r#"SELECT DISTINCT unnest(tags) AS "tag!" FROM datastores WHERE project_id = $1 AND deleted_at IS NULL ORDER BY 1 LIMIT 200"#,
-        project
-    )
-    .fetch_all(pool)
-    .await?;
-    let rows = rows.into_iter().map(|r| r.view(catalogue)).collect::<anyhow::Result<_>>()?;
-    Ok(ListPage { rows, total, all: u64::try_from(counts.all)?, page, pages, tags })
 }
 
 /// One datastore of a project; `None` when there is none. The job is the caller's to add.

@@ -12,6 +12,7 @@ pub mod job_acts;
 pub mod job_views;
 pub mod jobs;
 pub mod lifecycle;
+pub mod list;
 pub mod metadata;
 pub mod observed;
 pub mod people;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// # Errors
 /// [`AppError::Unavailable`].
 pub async fn list(app: &App, actor: &Actor, query: ListQuery) -> Result<ListPage, AppError> {
-    Ok(db::datastores::list(&app.db, &app.catalogue, actor.me.project, &query).await?)
+    Ok(db::list::page(&app.db, &app.catalogue, actor.me.project, &query).await?)
 }
 
 /// One datastore with its unfinished or newest job.

@@ -34,8 +34,8 @@ fn ListBody(query: ListQuery, found: ListPage) -> impl IntoView {
         format!("{} of {}", found.total, format::count(usize::try_from(found.all).unwrap_or(usize::MAX), "datastore", "datastores"))
     };
     let working = found.rows.iter().any(|row| matches!(row.status.tone(), Tone::Busy) || row.status == crate::model::status::Status::Queued);
-    let plain = query == ListQuery { page: query.page, sort: query.sort.clone(), ..ListQuery::default() };
-    let shows_new = plain && found.page <= 1 && matches!(query.sort.as_str(), "" | "-created");
+    let plain = query == ListQuery { sort: query.sort.clone(), ..ListQuery::default() };
+    let shows_new = plain && matches!(query.sort.as_str(), "" | "-created");
     view! {
         <Title text="Datastores" />
         {working.then(|| view! { <noscript inner_html=r#"<meta http-equiv="refresh" content="5">"#></noscript> })}
@@ -53,7 +53,7 @@ fn ListBody(query: ListQuery, found: ListPage) -> impl IntoView {
             view! {
                 <Filters query=query.clone() tags=found.tags.clone() />
                 {if found.rows.is_empty() { view! { <NothingFound /> }.into_any() } else { view! { <Rows query=query.clone() found=found.clone() /> }.into_any() }}
-                <Pages query page=found.page pages=found.pages />
+                <Pages query found />
             }
                 .into_any()
         }}
@@ -112,19 +112,22 @@ fn sorted(label: &'static str, up: &str, down: &str, query: &ListQuery) -> Colum
         now if now == down => (Some("descending"), up),
         _ => (None, up),
     };
-    let href = url(&ListQuery { sort: next.to_owned(), page: 0, ..query.clone() });
+    let href = url(&ListQuery { sort: next.to_owned(), after: String::new(), before: String::new(), ..query.clone() });
     Column { head: view! { <a class="sort" href=href>{label}</a> }.into_any(), sort, class: "" }
 }
 
 #[component]
-fn Pages(query: ListQuery, page: u32, pages: u32) -> impl IntoView {
-    let to = |page: u32| url(&ListQuery { page, ..query.clone() });
-    (pages > 1).then(|| {
+fn Pages(query: ListQuery, found: ListPage) -> impl IntoView {
+    let (Some(first), Some(last)) = (found.rows.first(), found.rows.last()) else { return None };
+    let end = found.before + u64::try_from(found.rows.len()).unwrap_or_default();
+    let previous = (found.before > 0).then(|| url(&ListQuery { before: first.id.to_string(), after: String::new(), ..query.clone() }));
+    let next = (end < found.total).then(|| url(&ListQuery { after: last.id.to_string(), before: String::new(), ..query.clone() }));
+    (previous.is_some() || next.is_some()).then(|| {
         view! {
             <nav class="pages" aria-label="Pages">
-                {(page > 1).then(|| view! { <a class="button" rel="prev" href=to(page - 1)>"Previous"</a> })}
-                <span>{format!("Page {page} of {pages}")}</span>
-                {(page < pages).then(|| view! { <a class="button" rel="next" href=to(page + 1)>"Next"</a> })}
+                {previous.map(|href| view! { <a class="button" rel="prev" href=href>"Previous"</a> })}
+                <span>{format!("{} to {end} of {}", found.before + 1, found.total)}</span>
+                {next.map(|href| view! { <a class="button" rel="next" href=href>"Next"</a> })}
             </nav>
         }
     })
@@ -138,13 +141,14 @@ fn read(query: &Query) -> ListQuery {
         status: query.get("status"),
         tag: query.get("tag"),
         sort: query.get("sort"),
-        page: query.get("page").parse().unwrap_or(1),
+        after: query.get("after"),
+        before: query.get("before"),
     }
 }
 
 /// The URL of a query, without what is empty anyway.
 fn url(query: &ListQuery) -> String {
-    let page = if query.page > 1 { query.page.to_string() } else { String::new() };
-    let ListQuery { q, engine, status, tag, sort, .. } = query;
-    format!("/datastores{}", link(&[("q", q), ("engine", engine), ("status", status), ("tag", tag), ("sort", sort), ("page", &page)]))
+    let ListQuery { q, engine, status, tag, sort, after, before } = query;
+    let all = [("q", q), ("engine", engine), ("status", status), ("tag", tag), ("sort", sort), ("after", after), ("before", before)];
+    format!("/datastores{}", link(&all.map(|(name, value)| (name, value.as_str()))))
 }
