@@ -23,6 +23,8 @@ pub enum Step {
     StopServer,
     /// Has the server read its files again.
     ReloadServer,
+    /// Stops or admits writes, as the storage has room.
+    GuardStorage,
     /// Takes from everyone what tenants must not have.
     Harden,
     /// Makes the first user and its database.
@@ -40,7 +42,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::AllocateAddresses,
         Self::IssueCertificates,
         Self::RenewCertificate,
@@ -50,6 +52,7 @@ impl Step {
         Self::StartServer,
         Self::StopServer,
         Self::ReloadServer,
+        Self::GuardStorage,
         Self::Harden,
         Self::CreateDatabase,
         Self::ApplySources,
@@ -72,6 +75,7 @@ impl Step {
             Self::StartServer => "start-server",
             Self::StopServer => "stop-server",
             Self::ReloadServer => "reload-server",
+            Self::GuardStorage => "guard-storage",
             Self::Harden => "harden",
             Self::CreateDatabase => "create-database",
             Self::ApplySources => "apply-sources",
@@ -95,6 +99,7 @@ impl Step {
             Self::StartServer => "Start the server",
             Self::StopServer => "Stop the server",
             Self::ReloadServer => "Load the new certificate",
+            Self::GuardStorage => "Stop or admit writes",
             Self::Harden => "Set up roles and rights",
             Self::CreateDatabase => "Create the first database and admin user",
             Self::ApplySources => "Apply trusted sources",
@@ -135,10 +140,12 @@ pub enum JobKind {
     Heal,
     /// Renews its certificates.
     Renew,
+    /// Keeps it from filling its storage.
+    Guard,
 }
 
 impl JobKind {
-    const ALL: [Self; 6] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew];
+    const ALL: [Self; 7] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew, Self::Guard];
 
     /// Id in the metadata database.
     #[must_use]
@@ -150,6 +157,7 @@ impl JobKind {
             Self::Trust => "trust",
             Self::Heal => "heal",
             Self::Renew => "renew",
+            Self::Guard => "guard",
         }
     }
 
@@ -163,6 +171,7 @@ impl JobKind {
             Self::Trust => "Apply trusted sources",
             Self::Heal => "Start again what stopped",
             Self::Renew => "Renew certificates",
+            Self::Guard => "Fit writes to the storage",
         }
     }
 
@@ -170,18 +179,19 @@ impl JobKind {
     #[must_use]
     pub fn steps(self) -> &'static [Step] {
         use Step::{
-            AllocateAddresses, ApplySources, CloseEdge, Configure, CreateDatabase, DestroyNode, Harden, Initialise, IssueCertificates, MakeNode,
-            Release, ReloadServer, RenewCertificate, StartServer, StopServer, Verify,
+            AllocateAddresses, ApplySources, CloseEdge, Configure, CreateDatabase, DestroyNode, GuardStorage, Harden, Initialise, IssueCertificates,
+            MakeNode, Release, ReloadServer, RenewCertificate, StartServer, StopServer, Verify,
         };
         match self {
             Self::Create => {
                 &[AllocateAddresses, IssueCertificates, MakeNode, Initialise, Configure, StartServer, Harden, CreateDatabase, ApplySources, Verify]
             }
             Self::Delete => &[CloseEdge, DestroyNode, Release],
-            Self::Restart => &[StopServer, Configure, StartServer, ApplySources, Verify],
+            Self::Restart => &[StopServer, MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Trust => &[ApplySources],
             Self::Heal => &[MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Renew => &[RenewCertificate, Configure, ReloadServer],
+            Self::Guard => &[GuardStorage],
         }
     }
 
@@ -200,7 +210,7 @@ impl JobKind {
     pub fn time_limit(self) -> Duration {
         match self {
             Self::Create | Self::Delete => Duration::from_mins(10),
-            Self::Trust | Self::Renew => Duration::from_mins(2),
+            Self::Trust | Self::Renew | Self::Guard => Duration::from_mins(2),
             Self::Restart | Self::Heal => Duration::from_mins(30),
         }
     }
