@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) users: BTreeMap<Uuid, Vec<(String, String)>>,
     /// Databases by node: name and owner.
     pub(crate) databases: BTreeMap<Uuid, Vec<(String, String)>>,
+    /// Whether writes are refused, by node.
+    pub(crate) read_only: BTreeMap<Uuid, bool>,
     /// How often each act was done.
     pub(crate) acts: BTreeMap<&'static str, u32>,
 }
@@ -85,6 +87,12 @@ impl Engine for Pretend {
         Ok(())
     }
 
+    async fn set_read_only(&self, site: Site<'_>, on: bool) -> anyhow::Result<()> {
+        self.note("set_read_only");
+        self.0.lock().unwrap().read_only.insert(site.node.id, on);
+        Ok(())
+    }
+
     async fn harden(&self, _: Site<'_>) -> anyhow::Result<()> {
         self.note("harden");
         Ok(())
@@ -121,6 +129,7 @@ impl Engine for Pretend {
 
     async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
         ensure!(matches!(platform.presence(node).await, Presence::Running { .. }), "nothing answers");
-        Ok(Health { version: "15.0".to_owned(), writable: true, started_at: OffsetDateTime::UNIX_EPOCH })
+        let read_only = self.0.lock().unwrap().read_only.get(&node.id).copied().unwrap_or_default();
+        Ok(Health { version: "15.0".to_owned(), writable: true, read_only, started_at: OffsetDateTime::UNIX_EPOCH })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{
     catalogue::Catalogue,
-    datastore::{CaView, DatastoreRow, DatastoreView, Endpoint, EndpointKind, FirstUser, NodeView, Storage, Topology},
+    datastore::{CaView, DatastoreRow, DatastoreView, Endpoint, EndpointKind, Enforcement, FirstUser, NodeView, Storage, Topology},
     status::Status,
 };
 use anyhow::Context;
@@ -55,11 +55,19 @@ pub(super) fn status(text: &str) -> anyhow::Result<Status> {
     Status::ALL.into_iter().find(|s| format!("{s:?}") == text).with_context(|| format!("unknown status “{text}”"))
 }
 
-/// One datastore of a project; `None` when there is none. The job is the caller's to add.
+/// One datastore of a project; `None` when there is none. The job is the caller's to add; `enforcement` tells what is
+/// enforced in a region.
 ///
 /// # Errors
 /// Of the database.
-pub async fn get(pool: &PgPool, catalogue: &Catalogue, public_url: &url::Url, project: Uuid, id: Uuid) -> anyhow::Result<Option<DatastoreView>> {
+pub async fn get(
+    pool: &PgPool,
+    catalogue: &Catalogue,
+    public_url: &url::Url,
+    enforcement: impl FnOnce(&str) -> Enforcement,
+    project: Uuid,
+    id: Uuid,
+) -> anyhow::Result<Option<DatastoreView>> {
     let mut tx = pool.begin().await?;
     let Some(row) = sqlx::query_as!(
         Row,
@@ -75,6 +83,7 @@ pub async fn get(pool: &PgPool, catalogue: &Catalogue, public_url: &url::Url, pr
     else {
         return Ok(None);
     };
+    let enforced = enforcement(&row.region);
     let row = row.view(catalogue)?;
     let more = sqlx::query!(
         r#"SELECT d.observed_detail, d.observed_at, d.volume_type, d.ca_fingerprint, d.certificate_expires_at, d.lifecycle, f.database_name, f.user_name,
@@ -97,6 +106,7 @@ pub async fn get(pool: &PgPool, catalogue: &Catalogue, public_url: &url::Url, pr
             .volume_type
             .map_or(Storage::Ephemeral { gb: row.storage_gb }, |volume_type| Storage::Volume { volume_type, gb: row.storage_gb }),
         row,
+        enforced,
         detail: more.observed_detail,
         checked_at: more.observed_at,
         endpoints,

@@ -4,12 +4,12 @@ use super::{Actor, change};
 use crate::{
     error::{AppError, FieldErrors},
     model::{
-        datastore::{DatastoreView, ListPage, ListQuery},
+        datastore::{DatastoreView, Enforcement, ListPage, ListQuery},
         job::Snapshot,
         names,
         person::Role,
     },
-    server::{db, jobs::kind::JobKind, state::App},
+    server::{db, jobs::kind::JobKind, platform::Platform, state::App},
 };
 use uuid::Uuid;
 
@@ -26,7 +26,9 @@ pub async fn list(app: &App, actor: &Actor, query: ListQuery) -> Result<ListPage
 /// # Errors
 /// [`AppError::NotFound`].
 pub async fn get(app: &App, actor: &Actor, id: Uuid) -> Result<DatastoreView, AppError> {
-    let mut view = db::datastores::get(&app.db, &app.catalogue, &app.config.public_url, actor.me.project, id).await?.ok_or(AppError::NotFound)?;
+    let enforcement = |region: &str| app.platform(region).map_or_else(|_| Enforcement::default(), Platform::enforcement);
+    let found = db::datastores::get(&app.db, &app.catalogue, &app.config.public_url, enforcement, actor.me.project, id).await?;
+    let mut view = found.ok_or(AppError::NotFound)?;
     view.job = db::job_views::of_datastore(&app.db, id, 1).await?.pop();
     Ok(view)
 }

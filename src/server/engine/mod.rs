@@ -61,6 +61,8 @@ pub struct Health {
     pub version: String,
     /// True for a writable primary.
     pub writable: bool,
+    /// Whether transactions refuse writes unless they ask for them: see [`Engine::set_read_only`].
+    pub read_only: bool,
     /// When it was started.
     pub started_at: OffsetDateTime,
 }
@@ -88,6 +90,10 @@ pub trait Engine: Send + Sync {
 
     /// Has the running server take up changed files.
     async fn reload(&self, site: Site<'_>) -> anyhow::Result<()>;
+
+    /// Has the server refuse writes, cutting sessions that may be writing, or admit them again; outlives a restart. A
+    /// session that asks for it can still write: that is how a user frees space.
+    async fn set_read_only(&self, site: Site<'_>, on: bool) -> anyhow::Result<()>;
 
     /// Takes from PUBLIC what tenants must not have, makes Granary's own roles.
     async fn harden(&self, site: Site<'_>) -> anyhow::Result<()>;

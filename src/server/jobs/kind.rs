@@ -23,6 +23,8 @@ pub enum Step {
     StopServer,
     /// Has the server read its files again.
     ReloadServer,
+    /// Stops or admits writes, as the storage has room.
+    GuardStorage,
     /// Takes from everyone what tenants must not have.
     Harden,
     /// Makes the first user and its database.
@@ -44,7 +46,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::AllocateAddresses,
         Self::IssueCertificates,
         Self::RenewCertificate,
@@ -54,6 +56,7 @@ impl Step {
         Self::StartServer,
         Self::StopServer,
         Self::ReloadServer,
+        Self::GuardStorage,
         Self::Harden,
         Self::CreateDatabase,
         Self::PrepareDatabase,
@@ -78,6 +81,7 @@ impl Step {
             Self::StartServer => "start-server",
             Self::StopServer => "stop-server",
             Self::ReloadServer => "reload-server",
+            Self::GuardStorage => "guard-storage",
             Self::Harden => "harden",
             Self::CreateDatabase => "create-database",
             Self::PrepareDatabase => "prepare-database",
@@ -103,6 +107,7 @@ impl Step {
             Self::StartServer => "Start the server",
             Self::StopServer => "Stop the server",
             Self::ReloadServer => "Load the new certificate",
+            Self::GuardStorage => "Stop or admit writes",
             Self::Harden => "Set up roles and rights",
             Self::CreateDatabase => "Create the first database and admin user",
             Self::PrepareDatabase => "Make a database that only needs a name",
@@ -147,11 +152,13 @@ pub enum JobKind {
     Renew,
     /// Makes a spare ready.
     Prepare,
+    /// Keeps it from filling its storage.
+    Guard,
 }
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew, Self::Prepare];
+    pub const ALL: [Self; 8] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew, Self::Prepare, Self::Guard];
 
     /// Id in the metadata database.
     #[must_use]
@@ -164,6 +171,7 @@ impl JobKind {
             Self::Heal => "heal",
             Self::Renew => "renew",
             Self::Prepare => "prepare",
+            Self::Guard => "guard",
         }
     }
 
@@ -178,6 +186,7 @@ impl JobKind {
             Self::Heal => "Start again what stopped",
             Self::Renew => "Renew certificates",
             Self::Prepare => "Prepare a spare",
+            Self::Guard => "Fit writes to the storage",
         }
     }
 
@@ -185,21 +194,22 @@ impl JobKind {
     #[must_use]
     pub fn steps(self) -> &'static [Step] {
         use Step::{
-            AllocateAddresses, ApplySources, CloseEdge, Configure, CreateDatabase, DestroyNode, Harden, Initialise, IssueCertificates, MakeNode,
-            Park, PrepareDatabase, Release, ReloadServer, RenewCertificate, StartServer, StopServer, Verify,
+            AllocateAddresses, ApplySources, CloseEdge, Configure, CreateDatabase, DestroyNode, GuardStorage, Harden, Initialise, IssueCertificates,
+            MakeNode, Park, PrepareDatabase, Release, ReloadServer, RenewCertificate, StartServer, StopServer, Verify,
         };
         match self {
             Self::Create => {
                 &[AllocateAddresses, IssueCertificates, MakeNode, Initialise, Configure, StartServer, Harden, CreateDatabase, ApplySources, Verify]
             }
             Self::Delete => &[CloseEdge, DestroyNode, Release],
-            Self::Restart => &[StopServer, Configure, StartServer, ApplySources, Verify],
+            Self::Restart => &[StopServer, MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Trust => &[ApplySources],
             Self::Heal => &[MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Renew => &[RenewCertificate, Configure, ReloadServer],
             Self::Prepare => {
                 &[AllocateAddresses, IssueCertificates, MakeNode, Initialise, Configure, StartServer, Harden, PrepareDatabase, StopServer, Park]
             }
+            Self::Guard => &[GuardStorage],
         }
     }
 
@@ -218,7 +228,7 @@ impl JobKind {
     pub fn time_limit(self) -> Duration {
         match self {
             Self::Create | Self::Delete | Self::Prepare => Duration::from_mins(10),
-            Self::Trust | Self::Renew => Duration::from_mins(2),
+            Self::Trust | Self::Renew | Self::Guard => Duration::from_mins(2),
             Self::Restart | Self::Heal => Duration::from_mins(30),
         }
     }

@@ -43,6 +43,8 @@ async fn stop(app: &App, id: Uuid) -> anyhow::Result<()> {
             // Without its programs it cannot be asked politely.
             _ => platform.fence(lease, &node).await?,
         }
+        // So that the home can be moved or removed.
+        platform.detach(lease, &node).await?;
     }
     Ok(())
 }

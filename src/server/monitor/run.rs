@@ -1,10 +1,10 @@
 //! The monitor's rounds.
 
-use super::decide::{Seen, Verdict, decide};
+use super::decide::{Intent, Seen, Verdict, decide};
 use crate::server::{
     db::{self, jobs::NewJob, observed::Observation, plan::Plan},
     jobs::kind::JobKind,
-    platform::{NodeSpec, Presence},
+    platform::{NodeSpec, Platform, Presence, Space},
     state::App,
 };
 use anyhow::Context;
@@ -21,19 +21,24 @@ use uuid::Uuid;
 const ROUND: Duration = Duration::from_secs(1);
 /// An unchanged state is written again after so long: pages treat one older than a minute as unknown.
 const REFRESH: Duration = Duration::from_secs(15);
-/// Storage is measured this often.
-const MEASURE: Duration = Duration::from_secs(30);
+/// Storage is measured this often, and more often from half full on.
+const MEASURE: Duration = Duration::from_secs(10);
+const MEASURE_CLOSELY: Duration = Duration::from_secs(2);
+/// What was measured is written down this often, and logs are looked at.
+const RECORD: Duration = Duration::from_secs(30);
 /// How often certificates are looked at, and how long before their end they are renewed (of 90 days).
 const CERTIFICATES: Duration = Duration::from_hours(1);
 const RENEW_DAYS: i32 = 30;
 /// Datastores that are looked at together.
 const TOGETHER: usize = 16;
 
-/// What was written last of a datastore.
+/// What was written last of a datastore, and measured.
+#[derive(Clone)]
 struct Written {
     verdict: Verdict,
     at: Instant,
-    measured: Option<Instant>,
+    recorded: Option<Instant>,
+    measured: Option<(Space, Instant)>,
 }
 
 /// Looks at every datastore of this host again and again until `stop`.
@@ -76,29 +81,45 @@ async fn look(app: &App, id: Uuid, written: &Mutex<HashMap<Uuid, Written>>) -> a
     let plan = Plan::load(&app.db, id).await?;
     let primary = plan.nodes.iter().find(|n| n.primary).context("no primary")?;
     let node = plan.node_spec(primary);
-    let (seen, platform) = (see(app, &plan, &node).await?, app.platform(&plan.region)?);
+    let platform = app.platform(&plan.region)?;
+    let last = written.lock().ok().and_then(|w| w.get(&id).cloned());
+    let measured = measure(platform, &node, last.as_ref().and_then(|w| w.measured)).await;
+    let seen = see(app, &plan, &node, measured.map(|(space, _)| space)).await?;
     let verdict = decide(&seen);
-    let last = written.lock().ok().and_then(|w| w.get(&id).map(|w| (w.verdict.clone(), w.at, w.measured)));
-    let measured = last.as_ref().and_then(|l| l.2);
-    let storage = if measured.is_none_or(|at| at.elapsed() >= MEASURE) { platform.storage_used(&node).await.ok() } else { None };
-    let is_new = last.as_ref().is_none_or(|(v, at, _)| *v != verdict || at.elapsed() >= REFRESH);
-    if is_new || storage.is_some() {
+    let mut recorded = last.as_ref().and_then(|w| w.recorded);
+    let storage = measured.filter(|_| recorded.is_none_or(|at| at.elapsed() >= RECORD)).map(|(space, _)| space.used);
+    let mut at = last.as_ref().filter(|w| w.verdict == verdict && w.at.elapsed() < REFRESH).map(|w| w.at);
+    if at.is_none() || storage.is_some() {
         let health = seen.answer.and_then(Result::ok);
         db::observed::node(&app.db, node.id, &Observation { state: verdict.state, detail: verdict.detail.clone(), health, storage }).await?;
         db::observed::datastore(&app.db, id, verdict.state, &verdict.detail).await?;
+        at = None;
     }
-    if let Some(why) = verdict.heal {
-        heal(app, &plan, why).await?;
+    if storage.is_some() {
+        platform.bound_logs(id, std::slice::from_ref(&node)).await;
+        recorded = Some(Instant::now());
     }
-    if let Ok(mut written) = written.lock()
-        && (is_new || storage.is_some())
-    {
-        written.insert(id, Written { verdict, at: Instant::now(), measured: storage.map(|_| Instant::now()).or(measured) });
+    if let Some(intent) = verdict.intent {
+        record(app, &plan, intent).await?;
+    }
+    if let Ok(mut written) = written.lock() {
+        written.insert(id, Written { verdict, at: at.unwrap_or_else(Instant::now), recorded, measured });
     }
     Ok(())
 }
 
-async fn see(app: &App, plan: &Plan, node: &NodeSpec) -> anyhow::Result<Seen> {
+/// What is free, as it is now or was a moment ago. The fuller, the closer it is watched.
+async fn measure(platform: &dyn Platform, node: &NodeSpec, last: Option<(Space, Instant)>) -> Option<(Space, Instant)> {
+    let half = (u64::from(node.storage.gb()) << 30) / 2;
+    let pause = last.map(|(space, _)| if space.free < half { MEASURE_CLOSELY } else { MEASURE });
+    match last.zip(pause) {
+        Some((last, pause)) if last.1.elapsed() < pause => Some(last),
+        // What cannot be measured now is not guessed.
+        _ => platform.space(node).await.ok().map(|space| (space, Instant::now())),
+    }
+}
+
+async fn see(app: &App, plan: &Plan, node: &NodeSpec, space: Option<Space>) -> anyhow::Result<Seen> {
     let platform = app.platform(&plan.region)?;
     let presence = platform.presence(node).await;
     let answer = match presence {
@@ -110,12 +131,16 @@ async fn see(app: &App, plan: &Plan, node: &NodeSpec) -> anyhow::Result<Seen> {
         Presence::Running { .. } => platform.routes_open(plan.id).await.ok(),
         _ => None,
     };
-    Ok(Seen { node: presence, answer, edge, open, wanted: plan.routes() })
+    Ok(Seen { node: presence, answer, space, storage: plan.storage.clone(), edge, open, wanted: plan.routes() })
 }
 
 /// Records the wish; a job acts on it. One that failed waits for a person, so that nothing is started in circles.
-async fn heal(app: &App, plan: &Plan, why: &str) -> anyhow::Result<()> {
-    if db::observed::has_failed(&app.db, plan.id, JobKind::Heal.id()).await? {
+async fn record(app: &App, plan: &Plan, intent: Intent) -> anyhow::Result<()> {
+    let (kind, action, why) = match intent {
+        Intent::Heal(why) => (JobKind::Heal, "Start again", why),
+        Intent::Guard(why) => (JobKind::Guard, "Stop or admit writes", why),
+    };
+    if db::observed::has_failed(&app.db, plan.id, kind.id()).await? {
         return Ok(());
     }
     let mut tx = app.db.begin().await?;
@@ -123,9 +148,9 @@ async fn heal(app: &App, plan: &Plan, why: &str) -> anyhow::Result<()> {
     if !db::observed::lock_idle(&mut tx, plan.id).await? {
         return Ok(());
     }
-    tracing::warn!(datastore = %plan.id, why, "starting again");
-    db::jobs::enqueue(&mut tx, NewJob { project: plan.project, datastore: plan.id, host: app.host, kind: JobKind::Heal, requested_by: None }).await?;
-    db::events::write_own(&mut tx, plan.project, plan.id, "Start again", why).await?;
+    tracing::warn!(datastore = %plan.id, why, "{action}");
+    db::jobs::enqueue(&mut tx, NewJob { project: plan.project, datastore: plan.id, host: app.host, kind, requested_by: None }).await?;
+    db::events::write_own(&mut tx, plan.project, plan.id, action, why).await?;
     tx.commit().await?;
     Ok(())
 }

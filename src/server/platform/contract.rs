@@ -77,7 +77,17 @@ async fn a_node_is_made_used_and_destroyed(platform: &dyn Platform) {
     platform.put_files(lease, &node, &[file("data/kept")]).await.unwrap();
     platform.ensure_node(lease, &node).await.unwrap();
     assert!(platform.has_file(&node, "kept").await.unwrap(), "making it again takes nothing away");
-    assert!(platform.storage_used(&node).await.unwrap() > 0);
+    let space = platform.space(&node).await.unwrap();
+    assert!(space.used > 0 && space.free > 0 && space.free <= 1 << 30, "{space:?}");
+    platform.bound_logs(node.datastore, std::slice::from_ref(&node)).await;
+    for _ in 0..2 {
+        platform.start(lease, &node, "server", &service()).await.unwrap();
+        platform.detach(lease, &node).await.unwrap();
+        platform.detach(lease, &node).await.unwrap();
+        assert_eq!(platform.presence(&node).await, Presence::Dead);
+        platform.ensure_node(lease, &node).await.unwrap();
+        assert!(platform.has_file(&node, "kept").await.unwrap(), "what was taken off comes back whole");
+    }
     platform.start(lease, &node, "server", &service()).await.unwrap();
     for _ in 0..2 {
         destroy(platform, lease, std::slice::from_ref(&node)).await;
@@ -188,6 +198,7 @@ async fn refuses_everything(platform: &dyn Platform, lease: Lease, stale: Stale,
         ("start", platform.start(lease, node, "server", &service()).await),
         ("signal", platform.signal(lease, node, Signal::Terminate).await),
         ("fence", platform.fence(lease, node).await),
+        ("detach", platform.detach(lease, node).await),
         ("destroy_node", platform.destroy_node(lease, node).await),
         ("ensure_edge", platform.ensure_edge(lease, edge, &everyone()).await),
         ("route", platform.route(lease, edge, 1, &[]).await),

@@ -2,8 +2,9 @@
 
 use super::{
     Capacity, Dial, EdgeSpec, File, Lease, ListenerKind, NodePaths, NodeSpec, OldEpoch, Output, Platform, Presence, Program, Refused, Route, Signal,
-    Stale, Stream,
+    Space, Stale, Stream,
 };
+use crate::model::datastore::Enforcement;
 use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
 use ipnet::IpNet;
@@ -34,6 +35,8 @@ pub enum Effect {
     Signal,
     /// [`Platform::fence`].
     Fence,
+    /// [`Platform::detach`].
+    Detach,
     /// [`Platform::destroy_node`].
     DestroyNode,
     /// [`Platform::ensure_edge`].
@@ -84,6 +87,7 @@ struct Node {
     files: BTreeMap<String, Vec<u8>>,
     log: String,
     runs: Presence,
+    free: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -129,6 +133,13 @@ impl Fake {
     pub fn set_presence(&self, node: Uuid, presence: Presence) {
         if let Some(node) = self.state().nodes.get_mut(&node) {
             node.runs = presence;
+        }
+    }
+
+    /// So much of a node's storage is free, whatever it holds.
+    pub fn set_free(&self, node: Uuid, free: u64) {
+        if let Some(node) = self.state().nodes.get_mut(&node) {
+            node.free = Some(free);
         }
     }
 
@@ -232,6 +243,10 @@ impl Platform for Fake {
         Ok(Capacity { ram_mb: 64 << 10, disk_gb: 1000 })
     }
 
+    fn enforcement(&self) -> Enforcement {
+        Enforcement { ram: true, cpus: true, processes: true, volumes: true }
+    }
+
     async fn find(&self, patterns: &[String]) -> Vec<PathBuf> {
         let state = self.state();
         patterns.iter().flat_map(|pattern| state.installed.iter().filter(|path| matches(pattern, path))).cloned().collect()
@@ -253,7 +268,7 @@ impl Platform for Fake {
         must_fit(lease, node.datastore)?;
         let make = |state: &mut State| {
             state.datastores.insert(node.datastore);
-            let new = Node { datastore: node.datastore, files: BTreeMap::new(), log: String::new(), runs: Presence::Dead };
+            let new = Node { datastore: node.datastore, files: BTreeMap::new(), log: String::new(), runs: Presence::Dead, free: None };
             state.nodes.entry(node.id).or_insert(new);
             state.node(node).map(|_| ())
         };
@@ -355,6 +370,17 @@ impl Platform for Fake {
         .await
     }
 
+    async fn detach(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()> {
+        must_fit(lease, node.datastore)?;
+        self.effect(lease, Effect::Detach, |state| {
+            if let Some(node) = state.nodes.get_mut(&node.id) {
+                node.runs = Presence::Dead;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn destroy_node(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()> {
         must_fit(lease, node.datastore)?;
         self.effect(lease, Effect::DestroyNode, |state| {
@@ -364,11 +390,16 @@ impl Platform for Fake {
         .await
     }
 
-    async fn storage_used(&self, node: &NodeSpec) -> anyhow::Result<u64> {
+    async fn space(&self, node: &NodeSpec) -> anyhow::Result<Space> {
         let mut state = self.state();
-        let data = state.node(node)?.files.iter().filter(|(name, _)| name.starts_with("data/"));
-        Ok(data.map(|(_, content)| content.len() as u64).sum())
+        let made = state.node(node)?;
+        let data = made.files.iter().filter(|(name, _)| name.starts_with("data/"));
+        let used = data.map(|(_, content)| content.len() as u64).sum();
+        let size = u64::from(node.storage.gb()) << 30;
+        Ok(Space { used, free: made.free.unwrap_or(size.saturating_sub(used)) })
     }
+
+    async fn bound_logs(&self, _datastore: Uuid, _nodes: &[NodeSpec]) {}
 
     async fn dial(&self, node: &NodeSpec, _to: Dial<'_>) -> anyhow::Result<Box<dyn Stream>> {
         ensure!(matches!(self.presence(node).await, Presence::Running { .. }), "node {} cannot be reached", node.id);

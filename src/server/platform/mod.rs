@@ -18,7 +18,7 @@ mod contract;
 pub mod fake;
 pub mod local;
 
-use crate::model::datastore::Storage;
+use crate::model::datastore::{Enforcement, Storage};
 use async_trait::async_trait;
 use ipnet::IpNet;
 use std::{
@@ -227,11 +227,23 @@ pub struct Capacity {
     pub disk_gb: u64,
 }
 
+/// A node's storage, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What the data takes.
+    pub used: u64,
+    /// What can still be written, whatever limits it first: the node's own size or what is under it.
+    pub free: u64,
+}
+
 /// See the module's documentation for the contract.
 #[async_trait]
 pub trait Platform: Send + Sync {
     /// What the machine has. Immediate.
     async fn capacity(&self) -> anyhow::Result<Capacity>;
+
+    /// Which limits of a node's size are enforced here by something that the node cannot talk to. Immediate.
+    fn enforcement(&self) -> Enforcement;
 
     /// Existing files that match absolute patterns with `*` for one path segment or a part of it, in order. Immediate.
     async fn find(&self, patterns: &[String]) -> Vec<PathBuf>;
@@ -243,7 +255,8 @@ pub trait Platform: Send + Sync {
     /// Whether nobody holds this address: a bind probe. Immediate.
     async fn is_free(&self, address: SocketAddr) -> anyhow::Result<bool>;
 
-    /// Makes user, directories, volume and process group of a node. At most 30 s.
+    /// Makes user, directories, volume and process group of a node, and applies its limits: also those of a size that
+    /// was changed. A volume that is smaller than wanted grows; none ever shrinks. At most 30 s.
     async fn ensure_node(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<NodePaths>;
 
     /// Where an existing node's things are; does not touch them.
@@ -252,7 +265,7 @@ pub trait Platform: Send + Sync {
     /// Places files, each whole or not at all.
     async fn put_files(&self, lease: Lease, node: &NodeSpec, files: &[File]) -> anyhow::Result<()>;
 
-    /// Whether a file exists under [`NodePaths::data`].
+    /// Whether a file exists under [`NodePaths::data`]; an error when a volume that is there is not attached.
     async fn has_file(&self, node: &NodeSpec, name: &str) -> anyhow::Result<bool>;
 
     /// Empties [`NodePaths::data`]: the way to repeat a half-done initialisation. Refused while anything of the node runs.
@@ -280,11 +293,18 @@ pub trait Platform: Send + Sync {
     /// Kills everything of the node and returns after checking that nothing is left. At most 10 s.
     async fn fence(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()>;
 
+    /// Fences, then takes the node's volume off the machine; [`Platform::ensure_node`] brings it back, as after a reboot.
+    async fn detach(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()>;
+
     /// Fences, then removes all of the node: directories, volume, process group, user.
     async fn destroy_node(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()>;
 
-    /// Bytes the node's data takes.
-    async fn storage_used(&self, node: &NodeSpec) -> anyhow::Result<u64>;
+    /// What of the node's storage is used and what is free.
+    async fn space(&self, node: &NodeSpec) -> anyhow::Result<Space>;
+
+    /// Keeps the logs of a datastore's nodes and edge from growing without bound. Changes nothing else, so it needs no
+    /// lease.
+    async fn bound_logs(&self, datastore: Uuid, nodes: &[NodeSpec]);
 
     /// Name of the OS user as whom [`Platform::dial`] arrives at a node's socket, as the node's system has it: a server
     /// that knows its administrator by peer admits this one. Immediate.

@@ -108,7 +108,11 @@ async fn own_public_schema(site: Site<'_>, database: &str, owner: &str) -> anyho
 }
 
 async fn open(site: Site<'_>, database: &str) -> anyhow::Result<Session> {
-    Session::open(site.platform, site.node, database).await.with_context(|| format!("Granary cannot open the database “{database}”"))
+    let session =
+        Session::open(site.platform, site.node, database).await.with_context(|| format!("Granary cannot open the database “{database}”"))?;
+    // Catalogues may be written when data may not.
+    session.act("SET default_transaction_read_only = off").await?;
+    Ok(session)
 }
 
 /// A tenant's name: any text that the server would keep whole, but none of its own roles and databases, nor Granary's:

@@ -10,6 +10,8 @@ use std::{net::IpAddr, path::Path};
 
 /// The main file's name in the node's configuration directory.
 pub(super) const MAIN: &str = "postgresql.conf";
+/// Whether writes are refused; beside the main file and not written with it, so that a new configuration changes nothing of that.
+const STORAGE: &str = "storage.conf";
 const ACCESS: &str = "pg_hba.conf";
 const PEERS: &str = "pg_ident.conf";
 const CA: &str = "ca.crt";
@@ -40,7 +42,17 @@ fn main(node: &NodeSpec, paths: &NodePaths, major: u32) -> String {
     memory(&mut text, &Sizing::of(node), major);
     durability(&mut text, &Sizing::of(node), major);
     reporting(&mut text);
+    text.section("Whether writes are refused, because the storage is nearly full.");
+    text.text("include_if_exists", STORAGE);
     text.0
+}
+
+/// The file that says whether writes are refused.
+pub(super) fn storage(read_only: bool) -> File {
+    let mut text = Text::new();
+    text.section("Written by Granary; a change made here is lost.");
+    text.set("default_transaction_read_only", if read_only { "on" } else { "off" });
+    File { name: STORAGE.to_owned(), content: text.0.into_bytes(), secret: false }
 }
 
 fn places(text: &mut Text, node: &NodeSpec, paths: &NodePaths) {

@@ -175,6 +175,22 @@ pub(super) async fn reload(site: Site<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// See [`crate::server::engine::Engine::set_read_only`].
+pub(super) async fn set_read_only(site: Site<'_>, on: bool) -> anyhow::Result<()> {
+    site.platform.put_files(site.lease, site.node, &[config::storage(on)]).await?;
+    reload(site).await?;
+    let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
+    ensure!(session.has(IS_READ_ONLY, &[&on]).await?, "the server did not take it up: its configuration is of an older Granary, so restart it");
+    if on {
+        session.row(CUT_CLIENTS, &[&ADMIN]).await?;
+    }
+    Ok(())
+}
+
+const IS_READ_ONLY: &str = "SELECT 1 WHERE current_setting('default_transaction_read_only')::boolean = $1";
+/// Sessions that were there before keep what they began with.
+const CUT_CLIENTS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> $1";
+
 /// What the files hold now, not what the server has. A changed setting that waits for a restart is shown as an error too.
 const FIRST_ERROR: &str = "SELECT format('%s, line %s: %s', file, line, error) FROM (
         SELECT 'postgresql.conf' AS file, f.sourceline AS line, concat_ws(': ', f.name, f.error) AS error FROM pg_file_settings f

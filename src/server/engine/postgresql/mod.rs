@@ -89,6 +89,10 @@ impl Engine for PostgreSql {
         control::reload(site).await
     }
 
+    async fn set_read_only(&self, site: Site<'_>, on: bool) -> anyhow::Result<()> {
+        control::set_read_only(site, on).await
+    }
+
     async fn harden(&self, site: Site<'_>) -> anyhow::Result<()> {
         admin::harden(site).await
     }

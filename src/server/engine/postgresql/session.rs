@@ -14,7 +14,9 @@ use tokio_util::task::AbortOnDropHandle;
 /// The server's own database.
 pub(super) const MAINTENANCE: &str = "postgres";
 
-const OPTIONS: &str = "-c search_path=pg_catalog,pg_temp -c statement_timeout=30s -c lock_timeout=5s \
+/// A tenant can give its own database settings (`ALTER DATABASE … SET`) that meet every session there. Options of the
+/// session stand above them: none of those that load, run or change whom a session acts as is left to a tenant.
+const OPTIONS: &str = "-c search_path=pg_catalog,pg_temp -c role=none -c local_preload_libraries= -c session_preload_libraries= -c statement_timeout=30s -c lock_timeout=5s \
     -c log_statement=none -c log_min_duration_statement=-1 -c log_duration=off -c log_min_error_statement=panic -c track_activities=off";
 /// From the first byte to a session that answers.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

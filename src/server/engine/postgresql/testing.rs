@@ -2,9 +2,9 @@
 //! as root. The least that this engine needs of a platform; edges cannot be had here.
 
 use crate::{
-    model::datastore::Storage,
+    model::datastore::{Enforcement, Storage},
     server::platform::{
-        Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Stream,
+        Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Space, Stream,
     },
 };
 use anyhow::{Context, bail, ensure};
@@ -250,8 +250,18 @@ impl Platform for Direct {
         Ok(fs::remove_dir_all(self.root(node))?)
     }
 
-    async fn storage_used(&self, _: &NodeSpec) -> anyhow::Result<u64> {
+    async fn detach(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()> {
+        self.fence(lease, node).await
+    }
+
+    async fn space(&self, _: &NodeSpec) -> anyhow::Result<Space> {
         bail!("not measured here")
+    }
+
+    async fn bound_logs(&self, _: Uuid, _: &[NodeSpec]) {}
+
+    fn enforcement(&self) -> Enforcement {
+        Enforcement::default()
     }
 
     fn administrator(&self) -> anyhow::Result<String> {

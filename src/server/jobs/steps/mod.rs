@@ -46,6 +46,7 @@ pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<(
         Step::StartServer => node::start(&cx).await,
         Step::StopServer => node::stop(&cx).await,
         Step::ReloadServer => node::reload(&cx).await,
+        Step::GuardStorage => node::guard_storage(&cx).await,
         Step::Harden => node::harden(&cx).await,
         Step::CreateDatabase => node::create_database(&cx).await,
         Step::PrepareDatabase => node::prepare_database(&cx).await,

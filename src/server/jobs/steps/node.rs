@@ -1,7 +1,7 @@
 //! The node and its server.
 
 use super::Context;
-use crate::server::db;
+use crate::server::{db, monitor};
 use anyhow::Context as _;
 
 /// Makes the nodes' places.
@@ -15,6 +15,8 @@ pub(super) async fn make(cx: &Context<'_>) -> anyhow::Result<()> {
 /// Makes the data directories.
 pub(super) async fn initialise(cx: &Context<'_>) -> anyhow::Result<()> {
     for node in cx.nodes() {
+        // After a reboot since the last step its volume must be attached again: without it the data would look empty.
+        cx.platform()?.ensure_node(cx.lease, &node).await?;
         cx.engine()?.initialise(cx.site(&node)?).await?;
     }
     Ok(())
@@ -49,6 +51,17 @@ pub(super) async fn stop(cx: &Context<'_>) -> anyhow::Result<()> {
 pub(super) async fn reload(cx: &Context<'_>) -> anyhow::Result<()> {
     for node in cx.nodes() {
         cx.engine()?.reload(cx.site(&node)?).await?;
+    }
+    Ok(())
+}
+
+/// Stops writing before the storage is full, and lets it go on once there is room: whichever is right now.
+pub(super) async fn guard_storage(cx: &Context<'_>) -> anyhow::Result<()> {
+    for node in cx.nodes() {
+        let site = cx.site(&node)?;
+        let space = cx.platform()?.space(&node).await?;
+        let is = cx.engine()?.check(site.platform, &node).await?.read_only;
+        cx.engine()?.set_read_only(site, monitor::decide::must_be_read_only(&space, &node.storage, is)).await?;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
         state: "healthy",
         detail: "answers as primary".to_owned(),
         health: Some(health),
-        storage: cx.platform()?.storage_used(&primary).await.ok(),
+        storage: cx.platform()?.space(&primary).await.ok().map(|space| space.used),
     };
     db::observed::node(&cx.app.db, primary.id, &seen).await?;
     let mut tx = cx.transaction().await?;

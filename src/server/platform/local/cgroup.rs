@@ -4,7 +4,7 @@
 use super::users::is_root;
 use std::{
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -16,6 +16,7 @@ const VERSION_1: [&str; 3] = ["pids", "cpuacct", "blkio"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroups {
     base: PathBuf,
+    unified: bool,
 }
 
 impl Cgroups {
@@ -28,7 +29,7 @@ impl Cgroups {
     pub fn all(name: &str) -> impl Iterator<Item = Self> {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let parents = candidates(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"), is_root());
-        parents.into_iter().map(move |parent| Self { base: parent.join(name) }).filter(Self::works)
+        parents.into_iter().map(move |(parent, unified)| Self { base: parent.join(name), unified }).filter(Self::works)
     }
 
     /// The group of a node or an edge; not made yet.
@@ -36,9 +37,13 @@ impl Cgroups {
         Cgroup { path: self.base.join(name) }
     }
 
+    /// Whether it is of version 2, where all controllers share one hierarchy.
+    pub fn is_unified(&self) -> bool {
+        self.unified
+    }
+
     /// The home's group.
-    #[cfg(test)]
-    pub fn base(&self) -> &std::path::Path {
+    pub fn base(&self) -> &Path {
         &self.base
     }
 
@@ -63,23 +68,25 @@ impl Cgroups {
 }
 
 /// Directories in which a group for the home may be made, best first. As root a place that is the same whatever
-/// started Granary; otherwise only our own group can be ours to divide.
-fn candidates(mounts: &str, own: &str, root: bool) -> Vec<PathBuf> {
-    let mounted = |wanted: &dyn Fn(&str, &str) -> bool| {
-        mounts.lines().find_map(|line| {
-            let (left, right) = line.split_once(" - ")?;
-            let mut right = right.split(' ');
-            let (kind, options) = (right.next()?, right.nth(1)?);
-            wanted(kind, options).then(|| PathBuf::from(left.split(' ').nth(4).unwrap_or_default()))
-        })
-    };
-    let version_2 = mounted(&|kind, _| kind == "cgroup2");
+/// started Granary; otherwise only our own group can be ours to divide. Each with whether it is of version 2.
+fn candidates(mounts: &str, own: &str, root: bool) -> Vec<(PathBuf, bool)> {
+    let version_2 = mounted(mounts, &|kind, _| kind == "cgroup2");
     if !root {
         let own = own.lines().find_map(|l| l.strip_prefix("0::/"));
-        return version_2.zip(own).map(|(at, own)| at.join(own)).into_iter().collect();
+        return version_2.zip(own).map(|(at, own)| (at.join(own), true)).into_iter().collect();
     }
-    let version_1 = VERSION_1.iter().filter_map(|name| mounted(&|kind, options| kind == "cgroup" && options.split(',').any(|o| o == *name)));
-    version_2.into_iter().chain(version_1).collect()
+    let version_1 = VERSION_1.iter().filter_map(|name| mounted(mounts, &|kind, options| kind == "cgroup" && options.split(',').any(|o| o == *name)));
+    version_2.map(|at| (at, true)).into_iter().chain(version_1.map(|at| (at, false))).collect()
+}
+
+/// Where the first file system is mounted that has the wanted kind and options.
+pub fn mounted(mounts: &str, wanted: &dyn Fn(&str, &str) -> bool) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut right = right.split(' ');
+        let (kind, options) = (right.next()?, right.nth(1)?);
+        wanted(kind, options).then(|| PathBuf::from(left.split(' ').nth(4).unwrap_or_default()))
+    })
 }
 
 /// A group with its parts below it. Processes lie in the parts only.
@@ -89,6 +96,16 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
+    /// One that is named by its directory.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Makes a part and says where it is.
     ///
     /// # Errors
@@ -177,20 +194,20 @@ mod tests {
     #[test]
     fn version_2_comes_first_and_the_freezer_never() {
         let root = candidates(HYBRID, "", true);
-        let names: Vec<&str> = root.iter().map(|p| p.to_str().unwrap()).collect();
-        assert_eq!(names, ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/cpuacct"]);
+        let names: Vec<(&str, bool)> = root.iter().map(|(p, unified)| (p.to_str().unwrap(), *unified)).collect();
+        assert_eq!(names, [("/sys/fs/cgroup/unified", true), ("/sys/fs/cgroup/pids", false), ("/sys/fs/cgroup/cpuacct", false)]);
     }
 
     #[test]
     fn a_plain_user_has_only_its_own_group() {
         let own = "8:pids:/x\n0::/user.slice/user-1000.slice";
-        assert_eq!(candidates(HYBRID, own, false), [PathBuf::from("/sys/fs/cgroup/unified/user.slice/user-1000.slice")]);
+        assert_eq!(candidates(HYBRID, own, false), [(PathBuf::from("/sys/fs/cgroup/unified/user.slice/user-1000.slice"), true)]);
         assert!(candidates("", own, false).is_empty());
     }
 
     #[test]
     fn a_group_that_is_gone_has_no_members() {
-        let group = Cgroups { base: PathBuf::from("/nonexistent") }.group("x");
+        let group = Cgroups { base: PathBuf::from("/nonexistent"), unified: true }.group("x");
         assert!(group.pids().unwrap().is_empty());
         group.remove(Duration::ZERO).unwrap();
     }

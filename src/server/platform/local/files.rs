@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
+    io::{self, ErrorKind, Write},
     os::{
         fd::{AsFd, OwnedFd},
         unix::fs::{MetadataExt, OpenOptionsExt},
@@ -136,20 +136,6 @@ fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// The last bytes of a file; nothing when it cannot be read.
-#[must_use]
-pub fn tail(path: &Path, bytes: u64) -> String {
-    let read = || {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
-        let mut end = Vec::new();
-        file.take(bytes).read_to_end(&mut end)?;
-        io::Result::Ok(String::from_utf8_lossy(&end).into_owned())
-    };
-    read().unwrap_or_default()
-}
-
 /// Existing files that match a pattern: absolute, `*` stands for a segment or a part of one. In order.
 #[must_use]
 pub fn find(pattern: &str) -> Vec<PathBuf> {
@@ -241,16 +227,5 @@ mod tests {
         let grown = used(home.path()).unwrap() - before;
         assert!((1 << 20..(1 << 20) + 100_000).contains(&grown), "{grown}");
         assert!(used(&home.path().join("nothing")).is_err());
-    }
-
-    #[test]
-    fn a_tail_is_the_end() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("log");
-        fs::write(&path, "first\nlast ä").unwrap();
-        assert_eq!(tail(&path, 6), "last ä".split_at(1).1.to_owned().as_str());
-        assert_eq!(tail(&path, 1000), "first\nlast ä");
-        assert_eq!(tail(&path, 1), "\u{fffd}");
-        assert_eq!(tail(&home.path().join("none"), 10), "");
     }
 }

@@ -21,11 +21,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Enters the control group `$1`, says so, and waits for the word to go on: when Granary dies before the process is on
+/// Enters `$1` control groups, which follow, says so, and waits for the word to go on: when Granary dies before the process is on
 /// record, the end of the stream ends it too, and nothing was started. Everything comes as positional arguments.
 const WAIT_THEN_EXEC: &str = r#"umask 077
-if [ -n "$1" ]; then echo $$ >"$1/cgroup.procs" || exit 125; fi
+left=$1
 shift
+while [ "$left" -gt 0 ]; do
+    echo $$ >"$1/cgroup.procs" || exit 125
+    shift
+    left=$((left - 1))
+done
 echo ready >&0 || exit 125
 read -r go || exit 125
 exec "$@" </dev/null"#;
@@ -41,8 +46,8 @@ pub struct Launch<'a> {
     pub directory: &'a Path,
     /// Its user.
     pub user: User,
-    /// Directory of its control group.
-    pub group: Option<PathBuf>,
+    /// Directories of its control groups.
+    pub groups: Vec<PathBuf>,
     /// Whether it gives way to everything else.
     pub in_background: bool,
     /// Where it is put on record before it runs.
@@ -81,7 +86,7 @@ impl Launch<'_> {
         let stdin = stdin.into_std()?;
         stdin.set_nonblocking(false)?;
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", WAIT_THEN_EXEC, "granary"]).arg(self.group.take().unwrap_or_default());
+        command.args(["-c", WAIT_THEN_EXEC, "granary"]).arg(self.groups.len().to_string()).args(&self.groups);
         command.arg(tool("setsid")).args(with_rights_of(self.user));
         if self.in_background {
             command.arg(tool("nice")).args(["-n", "19"]);

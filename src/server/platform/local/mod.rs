@@ -9,7 +9,9 @@ mod dirs;
 mod edge;
 mod files;
 mod launch;
+mod limits;
 mod lock;
+mod logs;
 mod node;
 mod owned;
 mod proc;
@@ -21,14 +23,15 @@ mod tests;
 mod users;
 mod volume;
 
-use super::{Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Stream};
-use crate::model::catalogue::Region;
+use super::{Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Space, Stream};
+use crate::model::{catalogue::Region, datastore::Enforcement};
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use cgroup::Cgroups;
 use dirs::Dirs;
 use edge::Edges;
 use ipnet::IpNet;
+use limits::{Kind, Limits};
 use processes::FENCE;
 use std::{
     fs, io,
@@ -40,6 +43,7 @@ use std::{
 use tokio::{task::spawn_blocking, time::timeout};
 use users::{Account, User, is_root};
 use uuid::Uuid;
+use volume::Volumes;
 
 /// How long opening a stream to a node may take.
 const DIAL: Duration = Duration::from_secs(5);
@@ -52,11 +56,14 @@ pub struct Local(Arc<Inner>);
 struct Inner {
     dirs: Dirs,
     cgroups: Option<Cgroups>,
+    limits: Limits,
+    volumes: Volumes,
     capacity: Capacity,
 }
 
 impl Local {
-    /// Opens a home, making it when it is missing. Blocks for some milliseconds.
+    /// Opens a home, making it when it is missing. Blocks for some milliseconds; as root for some 100, since it tries
+    /// what this machine lets it do.
     ///
     /// # Errors
     /// When the region is of another platform, the home cannot be used, or a program of the system is missing.
@@ -67,12 +74,15 @@ impl Local {
         }
         let dirs = Dirs::open(home.as_ref())?;
         lock::sweep(&dirs);
-        let cgroups = Cgroups::find(&format!("granary-{}", dirs.hash()));
+        let name = format!("granary-{}", dirs.hash());
+        let cgroups = Cgroups::find(&name);
         if cgroups.is_none() {
             tracing::warn!("no control group can be written: what runs for a node is known by its open files alone");
         }
+        let limits = Limits::find(&name, cgroups.as_ref());
+        let volumes = Volumes::open(&dirs);
         let capacity = capacity(dirs.home()).context("the machine's capacity cannot be read")?;
-        Ok(Self(Arc::new(Inner { dirs, cgroups, capacity })))
+        Ok(Self(Arc::new(Inner { dirs, cgroups, limits, volumes, capacity })))
     }
 
     /// Does an effect under its datastore's lock. Once begun it goes on to its end, even when nobody waits for it any
@@ -143,6 +153,7 @@ impl Inner {
         if let Some(groups) = &self.cgroups {
             groups.tidy();
         }
+        self.limits.tidy();
     }
 }
 
@@ -150,6 +161,11 @@ impl Inner {
 impl Platform for Local {
     async fn capacity(&self) -> anyhow::Result<Capacity> {
         Ok(self.0.capacity)
+    }
+
+    fn enforcement(&self) -> Enforcement {
+        let limits = |kind| self.0.limits.has(kind);
+        Enforcement { ram: limits(Kind::Memory), cpus: limits(Kind::Cpus), processes: limits(Kind::Processes), volumes: self.0.volumes.are_real() }
     }
 
     async fn find(&self, patterns: &[String]) -> Vec<PathBuf> {
@@ -206,7 +222,7 @@ impl Platform for Local {
         must_fit(lease, node)?;
         let (node, program) = (node.clone(), program.clone());
         self.effect(lease, |local| async move {
-            let (set, user) = local.existing(&node)?;
+            let (set, user) = local.attached(&node)?;
             local.make_sockets(&node, user)?;
             set.run(&program, &local.dirs.paths(&node).data, limit).await
         })
@@ -218,7 +234,7 @@ impl Platform for Local {
         let log = self.log(node, service)?;
         let (node, program) = (node.clone(), program.clone());
         self.effect(lease, |local| async move {
-            let (set, user) = local.existing(&node)?;
+            let (set, user) = local.attached(&node)?;
             local.make_sockets(&node, user)?;
             set.start(&program, &local.dirs.paths(&node).data, &log).await
         })
@@ -234,7 +250,7 @@ impl Platform for Local {
 
     async fn tail(&self, node: &NodeSpec, service: &str, bytes: u64) -> String {
         let Ok(log) = self.log(node, service) else { return String::new() };
-        self.look(move |_| files::tail(&log, bytes)).await.unwrap_or_default()
+        self.look(move |_| logs::tail(&log, bytes)).await.unwrap_or_default()
     }
 
     async fn signal(&self, lease: Lease, node: &NodeSpec, signal: Signal) -> anyhow::Result<()> {
@@ -247,15 +263,31 @@ impl Platform for Local {
         self.effect(lease, |local| async move { local.set(&node)?.kill_all(FENCE).await }).await
     }
 
+    async fn detach(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()> {
+        must_fit(lease, node)?;
+        let node = node.clone();
+        self.effect(lease, |local| async move {
+            local.set(&node)?.kill_all(FENCE).await?;
+            spawn_blocking(move || local.volumes.detach(&node)).await?
+        })
+        .await
+    }
+
     async fn destroy_node(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()> {
         must_fit(lease, node)?;
         let node = node.clone();
         self.effect(lease, |local| local.destroy(node)).await
     }
 
-    async fn storage_used(&self, node: &NodeSpec) -> anyhow::Result<u64> {
-        let data = self.paths(node).data;
-        Ok(self.look(move |_| files::used(&data)).await??)
+    async fn space(&self, node: &NodeSpec) -> anyhow::Result<Space> {
+        let node = node.clone();
+        self.look(move |local| local.volumes.space(&node)).await?
+    }
+
+    async fn bound_logs(&self, datastore: Uuid, nodes: &[NodeSpec]) {
+        let nodes = nodes.to_vec();
+        // A log that cannot be bounded now is bounded the next time.
+        let _ = self.look(move |local| local.bound_logs(datastore, &nodes)).await;
     }
 
     async fn dial(&self, node: &NodeSpec, to: Dial<'_>) -> anyhow::Result<Box<dyn Stream>> {

@@ -3,10 +3,10 @@
 use super::{
     Inner, files,
     files::Tree,
+    limits::Size,
     owned::{self, leaf, passable},
     processes::{FENCE, ProcessSet},
     users::{Account, User, is_root},
-    volume,
 };
 use crate::server::platform::{Dial, File, NodePaths, NodeSpec, Stream};
 use anyhow::{Context, ensure};
@@ -20,7 +20,7 @@ impl Inner {
         if is_root() { Account::of(datastore).ensure(&self.dirs.locks()).await } else { Ok(User::me()) }
     }
 
-    /// Makes the node's directories and control group for this user.
+    /// Makes the node's directories and control groups for this user.
     pub fn make(&self, node: &NodeSpec, user: User) -> anyhow::Result<NodePaths> {
         let paths = self.dirs.paths(node);
         self.dirs.datastore(node.datastore).ensure()?;
@@ -31,9 +31,10 @@ impl Inner {
         for directory in [&paths.config, &paths.log] {
             leaf(directory, readable, 0o750)?;
         }
-        volume::ensure(&self.dirs, node, user)?;
+        let set = self.set(node)?;
+        self.volumes.ensure(node, user, &|| set.pids().is_ok_and(|pids| pids.is_empty()))?;
         self.make_sockets(node, user)?;
-        self.set(node)?.group("service")?;
+        set.groups("service")?;
         Ok(paths)
     }
 
@@ -58,14 +59,24 @@ impl Inner {
             None if is_root() => Account::of(node.datastore).find()?,
             None => Some(User::me()),
         };
-        let cgroup = self.cgroups.as_ref().map(|groups| groups.group(&node.id.to_string()));
-        Ok(ProcessSet { cgroup, records: own.path().to_owned(), directories: vec![data], user, in_background: node.in_background })
+        let name = node.id.to_string();
+        let cgroup = self.cgroups.as_ref().map(|groups| groups.group(&name));
+        let limits = Some(self.limits.group(&name, Size::of(node)));
+        Ok(ProcessSet { cgroup, limits, records: own.path().to_owned(), directories: vec![data], user, in_background: node.in_background })
     }
 
-    /// The node's processes and user, when the node is there.
+    /// The node's processes and user, when the node is there, with its volume attached. Only under its datastore's lock.
+    pub fn attached(&self, node: &NodeSpec) -> anyhow::Result<(ProcessSet, User)> {
+        if self.dirs.node(node).is_there()? {
+            self.volumes.attach(node)?;
+        }
+        self.existing(node)
+    }
+
+    /// The node's processes and user, when the node and its data are there.
     pub fn existing(&self, node: &NodeSpec) -> anyhow::Result<(ProcessSet, User)> {
         ensure!(self.dirs.node(node).is_there()?, "node {} is not there: it was never made, or is gone", node.id);
-        volume::check(&self.dirs, node)?;
+        self.volumes.check(node)?;
         let set = self.set(node)?;
         let user = set.user.context("the node's system user is gone")?;
         Ok((set, user))
@@ -73,7 +84,7 @@ impl Inner {
 
     /// Places files into the node's configuration or data.
     pub fn place(&self, node: &NodeSpec, all: &[File]) -> anyhow::Result<()> {
-        let (_, user) = self.existing(node)?;
+        let (_, user) = self.attached(node)?;
         let paths = self.dirs.paths(node);
         let config = Tree { root: paths.config, directories: User { gid: user.gid, ..User::me() }, files: user };
         let data = Tree { root: paths.data, directories: user, files: user };
@@ -87,6 +98,9 @@ impl Inner {
     /// Whether a file is there under the node's data.
     pub fn has_file(&self, node: &NodeSpec, name: &str) -> anyhow::Result<bool> {
         let path = self.dirs.paths(node).data.join(files::relative(name)?);
+        if self.dirs.node(node).is_there()? {
+            self.volumes.check(node)?;
+        }
         match fs::symlink_metadata(path) {
             Ok(_) => Ok(true),
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
@@ -96,7 +110,7 @@ impl Inner {
 
     /// Empties the node's data.
     pub fn wipe(&self, node: &NodeSpec) -> anyhow::Result<()> {
-        let (set, _) = self.existing(node)?;
+        let (set, _) = self.attached(node)?;
         let left = set.pids()?;
         ensure!(left.is_empty(), "the data is kept: processes of the node run ({left:?}). Fence it first");
         Ok(owned::empty(&self.dirs.paths(node).data, None)?)
@@ -108,7 +122,7 @@ impl Inner {
         set.kill_all(FENCE).await?;
         let remove = move || {
             set.remove_group().context("the node's control group cannot be removed")?;
-            volume::destroy(&self.dirs, &node)?;
+            self.volumes.destroy(&node)?;
             self.dirs.sockets("node", node.id).remove()?;
             self.dirs.node(&node).remove()?;
             self.tidy();

@@ -7,7 +7,7 @@
 //! Signals go through a pidfd that was opened before the membership was read again: a pid that went to another
 //! process in between is never signalled.
 
-use super::{cgroup::Cgroup, launch::Launch, proc, record::Record, users::User};
+use super::{cgroup::Cgroup, launch::Launch, limits::Limited, proc, record::Record, users::User};
 use crate::server::platform::{Presence, Program, Signal};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -28,6 +28,8 @@ pub(super) const FENCE: Duration = Duration::from_secs(10);
 pub struct ProcessSet {
     /// Its control group, where there is one.
     pub(super) cgroup: Option<Cgroup>,
+    /// What it may take of the machine; nothing holds it to anything when there is none.
+    pub(super) limits: Option<Limited>,
     /// Directory of its records; only Granary writes there.
     pub(super) records: PathBuf,
     /// What only its processes have a reason to hold.
@@ -53,7 +55,7 @@ impl ProcessSet {
             program,
             directory,
             user: self.user.context("its system user is gone")?,
-            group: self.group("service")?,
+            groups: self.groups("service")?,
             in_background: self.in_background,
             record: &self.records.join("service"),
             stdout: log.try_clone()?.into(),
@@ -130,18 +132,21 @@ impl ProcessSet {
         spawn_blocking(move || until_empty(limit, || set.kill_once())).await?
     }
 
-    /// Removes the control group of an empty set.
+    /// Removes the control groups of an empty set.
     ///
     /// # Errors
     /// When something lives in it.
     pub fn remove_group(&self) -> io::Result<()> {
-        self.cgroup.as_ref().map_or(Ok(()), |group| group.remove(Duration::from_secs(2)))
+        const LIMIT: Duration = Duration::from_secs(2);
+        self.cgroup.as_ref().map_or(Ok(()), |group| group.remove(LIMIT))?;
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.remove(LIMIT))
     }
 
-    /// Makes a part of the control group.
-    pub(super) fn group(&self, part: &str) -> anyhow::Result<Option<PathBuf>> {
-        let made = self.cgroup.as_ref().map(|group| group.ensure(part)).transpose();
-        made.context("its control group cannot be made")
+    /// Makes a part of the control group and sets the limits: the groups that its processes must be in.
+    pub(super) fn groups(&self, part: &str) -> anyhow::Result<Vec<PathBuf>> {
+        let made = self.cgroup.as_ref().map(|group| group.ensure(part)).transpose().context("its control group cannot be made")?;
+        let limits = self.limits.as_ref().map(Limited::ensure).transpose().context("its limits cannot be set")?;
+        Ok(made.into_iter().chain(limits.unwrap_or_default()).collect())
     }
 
     fn kill_once(&self) -> io::Result<Vec<u32>> {
@@ -229,7 +234,14 @@ mod tests {
         fs::create_dir(&data).unwrap();
         std::os::unix::fs::chown(&data, Some(user.uid), Some(user.gid)).unwrap();
         fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
-        ProcessSet { cgroup: cgroups.map(|c| c.group("set")), records: home, directories: vec![data], user: Some(user), in_background: false }
+        ProcessSet {
+            cgroup: cgroups.map(|c| c.group("set")),
+            limits: None,
+            records: home,
+            directories: vec![data],
+            user: Some(user),
+            in_background: false,
+        }
     }
 
     /// Ends what a failed test leaves.

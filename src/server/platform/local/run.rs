@@ -39,7 +39,7 @@ impl ProcessSet {
             program,
             directory,
             user: self.user.context("its system user is gone")?,
-            group: self.group("run")?,
+            groups: self.groups("run")?,
             in_background: self.in_background,
             record: &self.records.join("run"),
             stdout: Stdio::piped(),

@@ -151,6 +151,7 @@ impl Edges {
         let own = room.own.path().to_owned();
         let set = ProcessSet {
             cgroup: self.cgroups.as_ref().map(|groups| groups.group(&format!("edge-{datastore}"))),
+            limits: None,
             records: own.clone(),
             directories: vec![own],
             user: Some(self.user),

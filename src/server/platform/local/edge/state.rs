@@ -15,7 +15,7 @@ use super::{
 use crate::server::platform::{
     EdgeSpec, OldEpoch, Route,
     local::{
-        files,
+        files, logs,
         owned::{self, Owned},
         users::User,
     },
@@ -155,7 +155,7 @@ impl Room {
 
     /// Begins a new log and keeps that of the run before.
     pub(super) fn begin_log(&self) -> anyhow::Result<()> {
-        match fs::rename(self.log(), self.log().with_extension("old")) {
+        match fs::rename(self.log(), logs::old(&self.log())) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(e).context("the edge's log cannot be put aside"),
             _ => Ok(()),
         }

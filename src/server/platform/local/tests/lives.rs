@@ -39,8 +39,7 @@ async fn a_stray_outside_the_control_group_is_fenced_too() {
     let world = World::new();
     let node = world.made().await;
     // As a backend that an administrator moved: same user, same directory, another group.
-    let bare = World::without_groups();
-    let outside = Local(Arc::new(Inner { dirs: world.local.0.dirs.clone(), cgroups: None, capacity: bare.local.0.capacity }));
+    let outside = world.bare();
     outside.start(world.lease(), &node, "server", &sh("setsid sleep 1000 & exec sleep 1000")).await.unwrap();
     let pids = world.pids(&node, 2).await;
     assert_eq!(pids.len(), 2);
@@ -200,8 +199,7 @@ async fn a_making_or_removal_that_was_broken_off_is_repeated() {
 #[tokio::test]
 async fn destroying_leaves_nothing_but_the_token() {
     let world = World::new();
-    let mut nodes = [world.node(0), world.node(1)];
-    nodes[1].volume = Some(Uuid::new_v4());
+    let nodes = [world.node(0), world.node_with_volume(1)];
     let (family, count) = world.family();
     let mut pids = Vec::new();
     for node in &nodes {
@@ -219,6 +217,7 @@ async fn destroying_leaves_nothing_but_the_token() {
     assert!(pids.iter().all(|pid| !proc::lives(*pid)));
     assert_eq!(passwd(), 0);
     assert_eq!(world.left(), Vec::<PathBuf>::new());
+    assert_eq!(world.mounts(), Vec::<String>::new());
     assert!(world.group().is_none_or(|group| !group.exists()));
     let locks: Vec<_> = fs::read_dir(world.home.path().join("locks")).unwrap().flatten().map(|e| e.file_name()).collect();
     assert!(locks.contains(&world.datastore.to_string().into()) && locks.len() <= 2, "{locks:?}");

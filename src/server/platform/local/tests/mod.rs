@@ -1,16 +1,21 @@
 //! Nodes with real processes, as root and as a plain user, with control groups and without.
 
 mod database;
+mod limits;
 mod lives;
 mod rights;
 mod runs;
+mod volumes;
 
 use super::{
-    Inner, Local, proc,
+    Inner, Local,
+    limits::Limits,
+    proc,
     users::{Account, is_root},
+    volume::Volumes,
 };
 use crate::{
-    model::catalogue::Region,
+    model::{catalogue::Region, datastore::Storage},
     server::platform::{Lease, NodeSpec, Platform, Presence, Program, contract},
 };
 use std::{
@@ -49,12 +54,35 @@ impl World {
         Self { local, home, datastore: Uuid::new_v4() }
     }
 
-    /// Without them: what runs is known by what it holds.
+    /// Without them, as on a machine that forbids groups and mounts: what runs is known by what it holds, a volume is a
+    /// directory.
     fn without_groups() -> Self {
         let mut world = Self::new();
-        let Inner { dirs, capacity, .. } = world.local.0.as_ref();
-        world.local = Local(Arc::new(Inner { dirs: dirs.clone(), cgroups: None, capacity: *capacity }));
+        world.local = world.bare();
         world
+    }
+
+    /// The same home seen by a Granary that may neither make groups nor mount.
+    fn bare(&self) -> Local {
+        let Inner { dirs, capacity, .. } = self.local.0.as_ref();
+        let volumes = Volumes::watched(dirs);
+        Local(Arc::new(Inner { dirs: dirs.clone(), cgroups: None, limits: Limits::default(), volumes, capacity: *capacity }))
+    }
+
+    /// A node on a volume of so many GB.
+    fn node_with_volume(&self, gb: u32) -> NodeSpec {
+        let storage = Storage::Volume { volume_type: "dynamic".to_owned(), gb };
+        NodeSpec { volume: Some(Uuid::new_v4()), storage, ..self.node(0) }
+    }
+
+    /// What is mounted under the home, and the files in it that loop devices hold.
+    fn mounts(&self) -> Vec<String> {
+        let home = self.home.path().canonicalize().unwrap().display().to_string();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|at| at.starts_with(&home)).map(str::to_owned).collect::<Vec<_>>();
+        let loops = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+        let loops = loops.filter_map(|e| fs::read_to_string(e.path().join("loop/backing_file")).ok()).filter(|file| file.starts_with(&home));
+        mounts.into_iter().chain(loops.map(|file| file.trim().to_owned())).collect()
     }
 
     fn node(&self, slot: u8) -> NodeSpec {
@@ -121,11 +149,15 @@ impl Drop for World {
             let _ = Command::new("kill").arg("-KILL").args(left.iter().map(u32::to_string)).status();
             std::thread::sleep(Duration::from_millis(20));
         }
+        for at in self.mounts() {
+            let _ = Command::new("umount").arg(at).stderr(std::process::Stdio::null()).status();
+        }
         if let Some(groups) = &self.local.0.cgroups {
             let below = fs::read_dir(self.group().unwrap()).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
             below.for_each(|e| drop(groups.group(&e.file_name().to_string_lossy()).remove(Duration::from_secs(1))));
             groups.tidy();
         }
+        self.local.0.limits.clear();
         let datastores = fs::read_dir(self.home.path().join("datastores")).into_iter().flatten().flatten();
         let datastores = datastores.filter_map(|e| e.file_name().to_str()?.parse().ok()).chain([self.datastore]);
         let left: Vec<Account> = datastores.map(Account::of).filter(|a| is_root() && a.find().is_ok_and(|user| user.is_some())).collect();
@@ -172,6 +204,7 @@ async fn it_keeps_the_contract() {
     let world = World::new();
     contract::suite(&*world).await;
     assert_eq!(world.left(), Vec::<PathBuf>::new());
+    assert_eq!(world.mounts(), Vec::<String>::new());
     assert!(world.group().is_none_or(|group| !group.exists()));
 }
 

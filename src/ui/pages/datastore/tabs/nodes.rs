@@ -3,7 +3,7 @@
 use super::{super::show::show, Tab};
 use crate::{
     model::{
-        datastore::{DatastoreView, NodeView},
+        datastore::{DatastoreView, Enforcement, NodeView},
         format,
     },
     ui::{
@@ -20,9 +20,12 @@ pub fn Nodes() -> impl IntoView {
         Tab::Nodes,
         |_| async { Ok(()) },
         |view, ()| {
+            let enforced = view.enforced;
             view! {
                 <Drawing view=view.clone() />
-                <div class="nodes">{view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard node index /> }).collect_view()}</div>
+                <div class="nodes">
+                    {view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard node index enforced /> }).collect_view()}
+                </div>
             }
         },
     )
@@ -48,7 +51,7 @@ fn Drawing(view: DatastoreView) -> impl IntoView {
 }
 
 #[component]
-fn NodeCard(node: NodeView, index: usize) -> impl IntoView {
+fn NodeCard(node: NodeView, index: usize, enforced: Enforcement) -> impl IntoView {
     let address = format!("node-{index}-address");
     view! {
         <section class="card" aria-labelledby=format!("node-{index}")>
@@ -87,6 +90,7 @@ fn NodeCard(node: NodeView, index: usize) -> impl IntoView {
                     })}
                 {node.version.map(|version| view! { <Fact name="Version">{version}</Fact> })}
                 <Fact name="Flavor">{node.flavor}</Fact>
+                <Fact name="Limits">{enforced.of_node()}</Fact>
                 <Fact name="Storage used">
                     <Meter used=node.storage_used total_gb=node.storage_gb />
                 </Fact>

@@ -165,6 +165,7 @@ fn Space(view: DatastoreView) -> impl IntoView {
                     <Meter used=view.row.storage_used total_gb=gb />
                 </Fact>
                 <Fact name="Kind">{kind}</Fact>
+                <Fact name="Size">{view.enforced.of_storage(&view.storage)}</Fact>
             </dl>
         </Card>
     }
