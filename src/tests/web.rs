@@ -216,7 +216,7 @@ async fn without_metadata_pages_say_so_and_the_process_still_lives() {
     site.app.db.close().await;
     let page = browser.get("/").await;
     assert_eq!((page.status, page.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "5"));
-    assert!(page.header("content-type").starts_with("text/html") && page.text.contains("Your databases are not affected"), "{}", page.text);
+    assert!(page.header("content-type").starts_with("text/html") && page.text.contains("Your databases go on"), "{}", page.text);
     assert!(browser.session().is_some(), "the session was thrown away");
     let form = browser.post("/api/wizard/start", &[]).await;
     assert_eq!(form.status, StatusCode::SERVICE_UNAVAILABLE, "{form:?}");
