@@ -10,7 +10,7 @@ use tokio::{
         self,
         error::{RecvError, TryRecvError},
     },
-    time::sleep,
+    time::{sleep, timeout},
 };
 use uuid::Uuid;
 
@@ -18,6 +18,9 @@ use uuid::Uuid;
 const CHANNEL: &str = "granary_changes";
 /// How many changes a slow listener may be behind before it is told to read everything again.
 const BACKLOG: usize = 1024;
+/// After so long without a change the connection is asked whether it lives, and how long it may take to say so.
+const SILENCE: Duration = Duration::from_secs(15);
+const ANSWER: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -88,14 +91,19 @@ impl Changes {
         *pause = SHORTEST_PAUSE;
         // What happened before this moment was not heard.
         self.send(Change::Resync);
-        while let Some(notification) = listener.try_recv().await? {
+        loop {
+            let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
+                // A network that swallows everything tells nobody that it does.
+                timeout(ANSWER, sqlx::query("SELECT 1").execute(&mut listener)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                continue;
+            };
+            let Some(notification) = heard? else { return Ok(()) };
             if let Some(change) = parse(notification.payload()) {
                 self.send(change);
             } else {
                 tracing::warn!(payload = notification.payload(), "a notification that is none of ours");
             }
         }
-        Ok(())
     }
 }
 
