@@ -2,7 +2,7 @@
 
 use sqlx::{
     PgPool,
-    postgres::{PgListener, PgPoolOptions},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use std::time::Duration;
 use tokio::{
@@ -53,8 +53,7 @@ impl Changes {
     #[must_use]
     pub fn start(db: &PgPool) -> Self {
         let changes = Self::local();
-        let own = PgPoolOptions::new().max_connections(1).connect_lazy_with((*db.connect_options()).clone());
-        tokio::spawn(changes.clone().listen(own));
+        tokio::spawn(changes.clone().listen((*db.connect_options()).clone()));
         changes
     }
 
@@ -70,10 +69,10 @@ impl Changes {
         let _ = self.0.send(change);
     }
 
-    async fn listen(self, db: PgPool) -> ! {
+    async fn listen(self, options: PgConnectOptions) -> ! {
         let mut pause = SHORTEST_PAUSE;
         loop {
-            match self.hear(&db, &mut pause).await {
+            match self.hear(&options, &mut pause).await {
                 Ok(()) => tracing::info!("the connection that listens for changes was lost; making it again"),
                 Err(error) => tracing::warn!(%error, "cannot listen for changes; live pages are late until this works again"),
             }
@@ -83,8 +82,10 @@ impl Changes {
     }
 
     /// Listens until the connection is lost.
-    async fn hear(&self, db: &PgPool, pause: &mut Duration) -> sqlx::Result<()> {
-        let mut listener = PgListener::connect_with(db).await?;
+    async fn hear(&self, options: &PgConnectOptions, pause: &mut Duration) -> sqlx::Result<()> {
+        // A pool for each connection: one that is lost may be long in going, and keeps its place until then.
+        let own = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER).connect_lazy_with(options.clone());
+        let mut listener = PgListener::connect_with(&own).await?;
         // Otherwise it would connect again by itself, and nobody would know that something was missed.
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
