@@ -83,9 +83,15 @@ pub enum AppError {
     /// It would exceed the project's quota or the region's capacity.
     #[error("{0}")]
     QuotaExceeded(String),
-    /// The metadata database cannot be reached; the databases themselves go on.
-    #[error("Granary cannot reach its own database at the moment. Your databases are not affected. Try again in a few seconds.")]
+    /// The metadata database does not answer; the databases themselves go on.
+    #[error("Granary's own database does not answer at the moment. Your databases go on. Try again in a few seconds.")]
     Unavailable,
+    /// The metadata database answers, but takes no changes: it is read-only, or its disk is full.
+    #[error(
+        "Granary's own database takes no changes at the moment, so this was not done. Your databases go on, and pages can be read. \
+         Try again later; if it stays, whoever runs Granary has to make room on its disk, or end its read-only mode."
+    )]
+    ReadOnly,
     /// Our fault; the id finds it in the log.
     #[error("Something went wrong on our side. Request id: {request_id}")]
     Internal {
@@ -95,6 +101,12 @@ pub enum AppError {
 }
 
 impl AppError {
+    /// Whether nothing is wrong with the request: it can be made again as it is, later.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Unavailable | Self::ReadOnly)
+    }
+
     /// The HTTP status that says the same.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -105,7 +117,7 @@ impl AppError {
             Self::Invalid(_) => 422,
             Self::Conflict(_) | Self::Busy(_) => 409,
             Self::QuotaExceeded(_) => 413,
-            Self::Unavailable => 503,
+            Self::Unavailable | Self::ReadOnly => 503,
             Self::Internal { .. } => 500,
         }
     }

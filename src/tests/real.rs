@@ -14,6 +14,7 @@ use crate::{
         state::App,
     },
 };
+use sqlx::postgres::PgConnectOptions;
 use std::{
     collections::BTreeMap,
     process::Stdio,
@@ -26,37 +27,71 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running Granary without its pages.
-struct Machine {
-    app: App,
-    actor: Actor,
-    home: tempfile::TempDir,
-    _runner: Runner,
+pub(super) struct Machine {
+    pub(super) app: App,
+    pub(super) actor: Actor,
+    pub(super) home: tempfile::TempDir,
+    runner: Option<Runner>,
     stop: CancellationToken,
 }
 
 impl Machine {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let (db, home) = (support::database().await, support::home());
-        let values = BTreeMap::from([("GRANARY_HOME".to_owned(), home.path().display().to_string())]);
-        let app = assemble::assemble(Config::from_values(&values).unwrap(), db.options.clone()).await.unwrap();
+        let app = Self::assemble(home.path(), db.options.clone()).await;
         let actor = world::person(&app).await;
-        let stop = CancellationToken::new();
-        let runner = Runner::start(app.clone(), Faults::default()).await.unwrap();
-        tokio::spawn(monitor::run::run(app.clone(), stop.clone()));
-        Self { app, actor, home, _runner: runner, stop }
+        let mut machine = Self { app, actor, home, runner: None, stop: CancellationToken::new() };
+        machine.begin().await;
+        machine
     }
 
-    async fn ask(&self, name: &str, allow: &str) -> Uuid {
+    async fn assemble(home: &std::path::Path, options: PgConnectOptions) -> App {
+        let values = BTreeMap::from([("GRANARY_HOME".to_owned(), home.display().to_string())]);
+        assemble::assemble(Config::from_values(&values).unwrap(), options).await.unwrap()
+    }
+
+    /// Begins to work and to watch.
+    async fn begin(&mut self) {
+        self.stop = CancellationToken::new();
+        self.runner = Some(Runner::start(self.app.clone(), Faults::default()).await.unwrap());
+        tokio::spawn(monitor::run::run(self.app.clone(), self.stop.clone()));
+    }
+
+    /// Stops working and watching.
+    pub(super) async fn rest(&mut self) {
+        self.stop.cancel();
+        if let Some(runner) = self.runner.take() {
+            runner.shut_down(PATIENCE).await;
+        }
+    }
+
+    /// A new process of Granary goes on.
+    pub(super) async fn start_again(&mut self) {
+        let options = (*self.app.db.connect_options()).clone();
+        self.app = Self::assemble(self.home.path(), options).await;
+        self.begin().await;
+    }
+
+    /// Asks for a datastore whose storage is the node's own.
+    pub(super) async fn ask_ephemeral(&self, name: &str) -> Uuid {
+        self.ask_with(name, "127.0.0.1/32", "ephemeral").await
+    }
+
+    pub(super) async fn ask(&self, name: &str, allow: &str) -> Uuid {
+        self.ask_with(name, allow, "volume").await
+    }
+
+    async fn ask_with(&self, name: &str, allow: &str, storage: &str) -> Uuid {
         let id = domain::wizard::start(&self.app, &self.actor).await.unwrap();
         let (mut draft, ..) = domain::wizard::show(&self.app, &self.actor, id).await.unwrap();
-        (draft.name, draft.allow) = (name.to_owned(), allow.to_owned());
+        (draft.name, draft.allow, draft.storage) = (name.to_owned(), allow.to_owned(), storage.to_owned());
         for step in crate::model::draft::Step::ALL {
             domain::wizard::save(&self.app, &self.actor, id, step, "", draft.clone()).await.unwrap();
         }
         domain::wizard::finish(&self.app, &self.actor, id).await.unwrap()
     }
 
-    async fn until(&self, id: Uuid, what: impl Fn(&DatastoreView) -> bool) -> DatastoreView {
+    pub(super) async fn until(&self, id: Uuid, what: impl Fn(&DatastoreView) -> bool) -> DatastoreView {
         let begun = Instant::now();
         loop {
             let view = domain::datastore::get(&self.app, &self.actor, id).await.unwrap();
@@ -68,11 +103,11 @@ impl Machine {
         }
     }
 
-    async fn until_running(&self, id: Uuid) -> DatastoreView {
+    pub(super) async fn until_running(&self, id: Uuid) -> DatastoreView {
         self.until(id, |v| v.row.status == Status::Running && v.job.as_ref().is_some_and(|j| j.state == JobState::Done)).await
     }
 
-    async fn until_gone(&self, id: Uuid) {
+    pub(super) async fn until_gone(&self, id: Uuid) {
         let begun = Instant::now();
         while domain::datastore::get(&self.app, &self.actor, id).await.is_ok() {
             assert!(begun.elapsed() < PATIENCE);
@@ -81,7 +116,7 @@ impl Machine {
     }
 
     /// Process id of the server.
-    async fn server(&self, id: Uuid) -> u32 {
+    pub(super) async fn server(&self, id: Uuid) -> u32 {
         let plan = Plan::load(&self.app.db, id).await.unwrap();
         match self.platform().presence(&plan.node_spec(&plan.nodes[0])).await {
             Presence::Running { pid } => pid.unwrap(),
@@ -89,11 +124,11 @@ impl Machine {
         }
     }
 
-    fn platform(&self) -> &dyn Platform {
+    pub(super) fn platform(&self) -> &dyn Platform {
         self.app.platform("local").unwrap()
     }
 
-    async fn psql(&self, id: Uuid, sql: &str) -> Result<String, String> {
+    pub(super) async fn psql(&self, id: Uuid, sql: &str) -> Result<String, String> {
         let output = self.psql_command(id).await.args(["-Atc", sql]).output().await.unwrap();
         if output.status.success() {
             Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
@@ -122,10 +157,10 @@ impl Machine {
 }
 
 /// A file system of its own on a directory; taken off at the end.
-struct Small<'a>(&'a std::path::Path);
+pub(super) struct Small<'a>(&'a std::path::Path);
 
 impl<'a> Small<'a> {
-    fn mount(path: &'a std::path::Path, options: &str) -> Self {
+    pub(super) fn mount(path: &'a std::path::Path, options: &str) -> Self {
         let status = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).status().unwrap();
         assert!(status.success());
         Self(path)

@@ -34,7 +34,11 @@ impl Site {
 
     /// With other settings, which may be changed after they were read.
     pub(crate) async fn with(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
-        let db = support::database().await;
+        Self::on(&support::database().await, clock, change).await
+    }
+
+    /// Over this metadata database.
+    pub(crate) async fn on(db: &support::TestDb, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let home = support::home();

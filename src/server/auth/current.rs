@@ -1,6 +1,9 @@
 //! Who asks: found once for each request, from its session.
 
-use super::session::{self, PERSON, PROJECT};
+use super::{
+    session::{self, PERSON, PROJECT},
+    trouble,
+};
 use crate::{
     error::AppError,
     model::person::Me,
@@ -84,7 +87,7 @@ async fn find(app: &App, extensions: &Extensions) -> Result<Option<Actor>, AppEr
 
 /// Sessions are read from the metadata database: an error means that it is away.
 async fn read(session: &Session, key: &str) -> Result<Option<Uuid>, AppError> {
-    session.get(key).await.map_err(|_| AppError::Unavailable)
+    session.get(key).await.map_err(|_| trouble::noted())
 }
 
 /// What a long answer asks from time to time: whether the one it was begun for is still signed in, and a member of the

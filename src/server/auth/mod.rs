@@ -7,6 +7,7 @@ pub mod dev_provider;
 mod http;
 pub mod routes;
 pub mod session;
+pub mod trouble;
 
 use super::config::Config;
 use client::Client;

@@ -3,6 +3,7 @@
 use super::{
     client::{Pending, SignedIn, Trouble},
     session::PERSON,
+    trouble,
 };
 use crate::{
     error::AppError,
@@ -187,5 +188,5 @@ async fn pending(session: &Session, now: i64) -> Result<Vec<Pending>, AppError> 
 /// Sessions live in the metadata database.
 fn away(error: &tower_sessions::session::Error) -> AppError {
     tracing::warn!(%error, "a session could not be read or written");
-    AppError::Unavailable
+    trouble::noted()
 }

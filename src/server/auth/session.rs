@@ -1,5 +1,6 @@
 //! Sessions in the metadata database: the browser has the id, the table only its hash.
 
+use super::trouble;
 use crate::server::{
     config::Config,
     db::sessions::{self, IdHash, Lifetimes},
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-use std::{fmt, fmt::Display, time::Duration};
+use std::{fmt, time::Duration};
 use time::OffsetDateTime;
 use tower_sessions::{
     Expiry, SessionManagerLayer, SessionStore,
@@ -82,7 +83,10 @@ impl SessionStore for Store {
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        sessions::save(&self.db, &hash(record.id), &to_row(record)?).await.map_err(backend)
+        match sessions::save(&self.db, &hash(record.id), &to_row(record)?).await {
+            Err(error) if trouble::may_be_left(&error) => Ok(()),
+            done => done.map_err(backend),
+        }
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
@@ -113,6 +117,8 @@ fn from_row(id: Id, session: sessions::Session, now: OffsetDateTime) -> Result<R
     Ok(Record { id, data: data.into_iter().chain(columns).collect(), expiry_date: now })
 }
 
-fn backend(error: impl Display) -> Error {
-    Error::Backend(error.to_string())
+fn backend(error: sqlx::Error) -> Error {
+    let text = error.to_string();
+    trouble::note(error);
+    Error::Backend(text)
 }

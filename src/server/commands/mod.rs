@@ -9,7 +9,7 @@ mod serve;
 
 use super::{
     config::{Config, Problems},
-    jobs::faults::Faults,
+    jobs::faults::{Faults, Place},
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,7 +33,10 @@ enum Command {
     Serve {
         /// For tests: die as by kill -9 at a step, such as “before:start-node”.
         #[arg(long, hide = true, value_name = "MOMENT:STEP")]
-        die: Option<Faults>,
+        die: Option<Place>,
+        /// For tests: stop, as by kill -STOP, at a step.
+        #[arg(long, hide = true, value_name = "MOMENT:STEP")]
+        freeze: Option<Place>,
     },
     /// Stop everything of this home: Granary, the datastores, then the metadata database. “serve” brings it all back.
     Down,
@@ -63,7 +66,7 @@ pub fn main() -> ExitCode {
 #[tokio::main]
 async fn run(command: &Command, config: Config) -> anyhow::Result<()> {
     match command {
-        Command::Serve { die } => serve::run(config, die.unwrap_or_default()).await,
+        Command::Serve { die, freeze } => serve::run(config, Faults { die: *die, freeze: *freeze }).await,
         Command::Down => down::run(config).await,
         Command::Migrate => migrate::run(&config).await,
         Command::Engines => engines::run(&config).await,

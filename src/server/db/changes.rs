@@ -2,7 +2,7 @@
 
 use sqlx::{
     PgPool,
-    postgres::{PgListener, PgPoolOptions},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use std::time::Duration;
 use tokio::{
@@ -10,7 +10,7 @@ use tokio::{
         self,
         error::{RecvError, TryRecvError},
     },
-    time::sleep,
+    time::{sleep, timeout},
 };
 use uuid::Uuid;
 
@@ -18,6 +18,9 @@ use uuid::Uuid;
 const CHANNEL: &str = "granary_changes";
 /// How many changes a slow listener may be behind before it is told to read everything again.
 const BACKLOG: usize = 1024;
+/// After so long without a change the connection is asked whether it lives, and how long it may take to say so.
+const SILENCE: Duration = Duration::from_secs(15);
+const ANSWER: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -50,8 +53,7 @@ impl Changes {
     #[must_use]
     pub fn start(db: &PgPool) -> Self {
         let changes = Self::local();
-        let own = PgPoolOptions::new().max_connections(1).connect_lazy_with((*db.connect_options()).clone());
-        tokio::spawn(changes.clone().listen(own));
+        tokio::spawn(changes.clone().listen((*db.connect_options()).clone()));
         changes
     }
 
@@ -67,10 +69,10 @@ impl Changes {
         let _ = self.0.send(change);
     }
 
-    async fn listen(self, db: PgPool) -> ! {
+    async fn listen(self, options: PgConnectOptions) -> ! {
         let mut pause = SHORTEST_PAUSE;
         loop {
-            match self.hear(&db, &mut pause).await {
+            match self.hear(&options, &mut pause).await {
                 Ok(()) => tracing::info!("the connection that listens for changes was lost; making it again"),
                 Err(error) => tracing::warn!(%error, "cannot listen for changes; live pages are late until this works again"),
             }
@@ -80,22 +82,29 @@ impl Changes {
     }
 
     /// Listens until the connection is lost.
-    async fn hear(&self, db: &PgPool, pause: &mut Duration) -> sqlx::Result<()> {
-        let mut listener = PgListener::connect_with(db).await?;
+    async fn hear(&self, options: &PgConnectOptions, pause: &mut Duration) -> sqlx::Result<()> {
+        // A pool for each connection: one that is lost may be long in going, and keeps its place until then.
+        let own = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER).connect_lazy_with(options.clone());
+        let mut listener = PgListener::connect_with(&own).await?;
         // Otherwise it would connect again by itself, and nobody would know that something was missed.
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
         *pause = SHORTEST_PAUSE;
         // What happened before this moment was not heard.
         self.send(Change::Resync);
-        while let Some(notification) = listener.try_recv().await? {
+        loop {
+            let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
+                // A network that swallows everything tells nobody that it does.
+                timeout(ANSWER, sqlx::query("SELECT 1").execute(&mut listener)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                continue;
+            };
+            let Some(notification) = heard? else { return Ok(()) };
             if let Some(change) = parse(notification.payload()) {
                 self.send(change);
             } else {
                 tracing::warn!(payload = notification.payload(), "a notification that is none of ours");
             }
         }
-        Ok(())
     }
 }
 

@@ -132,7 +132,7 @@ fn colons(hex: &str) -> String {
 async fn nodes(tx: &mut PgConnection, row: &DatastoreRow) -> anyhow::Result<Vec<NodeView>> {
     let found = sqlx::query!(
         r#"SELECT n.id, n.slot, n.role, n.observed, n.observed_detail, n.observed_version, n.observed_started_at, n.observed_storage_bytes,
-            coalesce(n.observed_at > now() - interval '60 seconds', false) AS "fresh!",
+            coalesce(n.observed_at BETWEEN now() - interval '60 seconds' AND now() + interval '60 seconds', false) AS "fresh!",
             pub.address AS "public?: IpNet", pub.port AS "public_port?", priv.address AS "private?: IpNet", priv.port AS "private_port?"
         FROM nodes n
         LEFT JOIN addresses pub ON pub.datastore_id = n.datastore_id AND pub.purpose = 'node:' || n.slot

@@ -9,9 +9,9 @@ impl From<sqlx::Error> for AppError {
     fn from(error: sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::RowNotFound) {
             Self::NotFound
-        } else if is_away(&error) {
-            tracing::warn!(%error, "the metadata database is away");
-            Self::Unavailable
+        } else if let Some(trouble) = trouble(&error) {
+            tracing::warn!(%error, "the metadata database is in trouble");
+            trouble
         } else {
             request_id::internal(&error)
         }
@@ -23,22 +23,38 @@ impl From<anyhow::Error> for AppError {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<sqlx::Error>() {
             Ok(error) => error.into(),
-            Err(error) if error.chain().filter_map(|cause| cause.downcast_ref()).any(is_away) => Self::Unavailable,
-            Err(error) => request_id::internal(&format_args!("{error:#}")),
+            Err(error) => trouble_in(&error).unwrap_or_else(|| request_id::internal(&format_args!("{error:#}"))),
         }
     }
 }
 
-/// Whether the error says that the database cannot be reached now, rather than that something is wrong with what it was asked.
+/// The metadata database's trouble, where that is what the error comes from: nothing is wrong with what it was asked, and
+/// the same will work when the trouble is over.
 #[must_use]
-pub fn is_away(error: &sqlx::Error) -> bool {
+pub fn trouble_in(error: &anyhow::Error) -> Option<AppError> {
+    error.chain().filter_map(|cause| cause.downcast_ref()).find_map(trouble)
+}
+
+/// [`AppError::Unavailable`] when the database cannot be reached or is too slow, [`AppError::ReadOnly`] when it takes no
+/// changes; `None` when something is wrong with what it was asked.
+#[must_use]
+pub fn trouble(error: &sqlx::Error) -> Option<AppError> {
     match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
-        // Class 08: connection; 53300: too many of them; class 57: shut down, crashed, starting up (57014 is a cancelled statement).
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("08") || code == "53300" || (code.starts_with("57P") && code != "57P05"))
-        }
-        _ => false,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Some(AppError::Unavailable),
+        sqlx::Error::Database(error) => by_code(&error.code()?),
+        _ => None,
+    }
+}
+
+fn by_code(code: &str) -> Option<AppError> {
+    match code {
+        // A read-only transaction; a full disk.
+        "25006" | "53100" => Some(AppError::ReadOnly),
+        // Too many connections, out of memory; our own limits: of a statement, for a lock, between two statements.
+        "53200" | "53300" | "57014" | "55P03" | "25P03" => Some(AppError::Unavailable),
+        // Class 08: connection; class 57: shut down, crashed, starting up.
+        code if code.starts_with("08") || (code.starts_with("57P") && code != "57P05") => Some(AppError::Unavailable),
+        _ => None,
     }
 }
 
@@ -52,6 +68,21 @@ mod tests {
         assert_eq!(AppError::from(sqlx::Error::PoolTimedOut), AppError::Unavailable);
         let wrapped = anyhow::Error::from(sqlx::Error::PoolClosed).context("while listing");
         assert_eq!(AppError::from(wrapped), AppError::Unavailable);
+        let wrapped = anyhow::Error::from(sqlx::Error::PoolTimedOut).context("while listing").context("a page");
+        assert_eq!(AppError::from(wrapped), AppError::Unavailable);
         assert!(matches!(AppError::from(anyhow::anyhow!("a bug")), AppError::Internal { request_id } if !request_id.is_empty()));
+    }
+
+    #[test]
+    fn trouble_is_told_from_a_wrong_question() {
+        for code in ["08006", "53300", "57P01", "57P03", "57014", "55P03"] {
+            assert_eq!(by_code(code), Some(AppError::Unavailable), "{code}");
+        }
+        for code in ["25006", "53100"] {
+            assert_eq!(by_code(code), Some(AppError::ReadOnly), "{code}");
+        }
+        for code in ["23505", "42P01", "22001", "25001"] {
+            assert_eq!(by_code(code), None, "{code}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     model::job::{JobState, JobView, StepState, StepView},
     server::jobs::{
-        kind::{JobKind, Step},
+        kind::{JobKind, LONGEST_BACKOFF, Step},
         work::position,
     },
 };
@@ -143,7 +143,9 @@ fn waits_for(row: &Row, state: JobState) -> Option<String> {
             "Waits for {} of this datastore.",
             crate::model::format::count(usize::try_from(row.ahead).unwrap_or(0), "earlier job", "earlier jobs")
         ),
-        (_, Some(s)) if s > 0.0 => format!("Attempt {} begins in {:.0} s.", row.attempt + 1, s.ceil()),
+        (_, Some(s)) if row.attempt > 0 && s > 0.0 && s <= LONGEST_BACKOFF.as_secs_f64() => {
+            format!("Attempt {} begins in {:.0} s.", row.attempt + 1, s.ceil())
+        }
         _ => "Waits for a free worker.".to_owned(),
     })
 }

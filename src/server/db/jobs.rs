@@ -1,6 +1,6 @@
 //! Jobs, their steps, workers and leases.
 
-use crate::server::jobs::kind::{JobKind, Step};
+use crate::server::jobs::kind::{JobKind, LONGEST_BACKOFF, Step};
 use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 use uuid::Uuid;
@@ -67,7 +67,11 @@ pub struct Leased {
 }
 
 /// Takes the first job of this host that may run: earlier work of the same datastore comes first, whatever its state. Spares
-/// are prepared while nobody's work runs, one at a time.
+/// are prepared while nobody's work runs, one at a time. A process that was taken for dead takes none before it is entered
+/// again.
+///
+/// A pause counts only for what failed, and only as long as a pause can be: after the machine's clock was set back, its end
+/// lies further away than that, and is not waited for.
 ///
 /// # Errors
 /// Of the database.
@@ -76,14 +80,16 @@ pub async fn claim(pool: &PgPool, host: Uuid, worker: Uuid) -> sqlx::Result<Opti
         r#"UPDATE jobs SET state = 'running', worker_id = $2, lease_token = nextval('lease_tokens'), started_at = coalesce(started_at, now())
         WHERE id = (
             SELECT j.id FROM jobs j
-            WHERE j.host_id = $1 AND j.state = 'queued' AND j.not_before <= now()
+            WHERE j.host_id = $1 AND j.state = 'queued' AND EXISTS (SELECT FROM workers WHERE id = $2)
+              AND (j.attempt = 0 OR j.not_before <= now() OR j.not_before > now() + $3 * interval '1 second')
               AND NOT EXISTS (
                 SELECT FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND e.state IN ('queued', 'running', 'failed'))
               AND (j.kind <> 'prepare' OR NOT EXISTS (SELECT FROM jobs r WHERE r.host_id = j.host_id AND r.state = 'running'))
             ORDER BY j.kind = 'prepare', j.seq FOR UPDATE SKIP LOCKED LIMIT 1)
         RETURNING id, project_id, datastore_id, kind, step, undoing, cancel_requested, attempt, time_limit_ms - spent_ms AS "left!", lease_token AS "token!""#,
         host,
-        worker
+        worker,
+        LONGEST_BACKOFF.as_secs_f64()
     )
     .fetch_optional(pool)
     .await?;
@@ -207,14 +213,19 @@ pub async fn try_again(tx: &mut PgConnection, job: Uuid, error: &str, pause: Dur
     Ok(())
 }
 
-/// Gives the lease back between two steps, with nothing held against the job.
+/// Gives the lease back, with nothing held against the job but the time it took.
 ///
 /// # Errors
 /// Of the database.
-pub async fn give_back(pool: &PgPool, job: Uuid, token: i64) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE jobs SET state = 'queued', worker_id = NULL WHERE id = $1 AND lease_token = $2 AND state = 'running'", job, token)
-        .execute(pool)
-        .await?;
+pub async fn give_back(pool: &PgPool, job: &Leased) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE jobs SET state = 'queued', worker_id = NULL, spent_ms = time_limit_ms - $3 WHERE id = $1 AND lease_token = $2 AND state = 'running'",
+        job.id,
+        job.token,
+        millis(job.time_left)
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
@@ -224,8 +235,10 @@ pub async fn give_back(pool: &PgPool, job: Uuid, token: i64) -> sqlx::Result<()>
 /// Of the database.
 pub async fn next_pause(pool: &PgPool, host: Uuid) -> sqlx::Result<Option<Duration>> {
     let seconds = sqlx::query_scalar!(
-        "SELECT extract(epoch FROM min(not_before) - now())::float8 FROM jobs WHERE host_id = $1 AND state = 'queued' AND not_before > now()",
-        host
+        "SELECT extract(epoch FROM min(not_before) - now())::float8 FROM jobs
+         WHERE host_id = $1 AND state = 'queued' AND attempt > 0 AND not_before > now() AND not_before <= now() + $2 * interval '1 second'",
+        host,
+        LONGEST_BACKOFF.as_secs_f64()
     )
     .fetch_one(pool)
     .await?;

@@ -1,6 +1,6 @@
 //! What checks saw: the only writers of the observed columns.
 
-use crate::server::engine::Health;
+use crate::server::{engine::Health, jobs::kind::JobKind};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -67,15 +67,29 @@ pub async fn watched(pool: &PgPool, host: Uuid) -> sqlx::Result<Vec<Uuid>> {
     .await
 }
 
-/// Whether a job of this kind waits for a person.
+/// The job of this kind that failed for good, if there is one.
 ///
 /// # Errors
 /// Of the database.
-pub async fn has_failed(pool: &PgPool, datastore: Uuid, kind: &str) -> sqlx::Result<bool> {
-    Ok(sqlx::query_scalar!("SELECT id FROM jobs WHERE datastore_id = $1 AND kind = $2 AND state = 'failed'", datastore, kind)
+pub async fn failed(pool: &PgPool, datastore: Uuid, kind: JobKind) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar!("SELECT id FROM jobs WHERE datastore_id = $1 AND kind = $2 AND state = 'failed'", datastore, kind.id())
         .fetch_optional(pool)
-        .await?
-        .is_some())
+        .await
+}
+
+/// Gives a job that failed for good one more attempt, with all its time.
+///
+/// # Errors
+/// Of the database.
+pub async fn once_more(pool: &PgPool, job: Uuid, kind: JobKind) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE jobs SET state = 'queued', attempt = $2, spent_ms = 0, not_before = now(), finished_at = NULL WHERE id = $1 AND state = 'failed'",
+        job,
+        kind.attempts() - 1
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
 }
 
 /// Datastores of a host whose certificate ends within this many days and that no renewal waits for.

@@ -1,5 +1,7 @@
 //! Sessions. Whose one is stands in its own columns and is set when it is made, never changed.
 
+use super::error::trouble;
+use crate::error::AppError;
 use serde_json::Value;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -87,7 +89,13 @@ pub async fn load(db: &PgPool, id: &IdHash, now: OffsetDateTime, idle: Duration)
     .await?;
     let Some(row) = found else { return Ok(None) };
     if row.idle_expires_at < now + idle - TOUCH {
-        sqlx::query!("UPDATE sessions SET idle_expires_at = $2 WHERE id_hash = $1", id.as_slice(), now + idle).execute(db).await?;
+        let touched = sqlx::query!("UPDATE sessions SET idle_expires_at = $2 WHERE id_hash = $1", id.as_slice(), now + idle).execute(db).await;
+        // A database that takes no changes can still be read from.
+        if let Err(error) = touched
+            && trouble(&error) != Some(AppError::ReadOnly)
+        {
+            return Err(error);
+        }
     }
     Ok(Some(Session { person: row.person_id, project: row.project_id, data: row.data }))
 }

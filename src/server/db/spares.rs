@@ -73,7 +73,7 @@ pub async fn lock(tx: &mut PgConnection, host: Uuid) -> sqlx::Result<bool> {
 /// Of the database.
 pub async fn is_host_busy(tx: &mut PgConnection, host: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM jobs WHERE host_id = $1 AND kind <> 'prepare' AND (state = 'running' OR (state = 'queued' AND not_before <= now()))) AS "busy!""#,
+        r#"SELECT EXISTS (SELECT FROM jobs WHERE host_id = $1 AND kind <> 'prepare' AND (state = 'running' OR (state = 'queued' AND (attempt = 0 OR not_before <= now())))) AS "busy!""#,
         host
     )
     .fetch_one(tx)

@@ -22,13 +22,13 @@ pub async fn enter(pool: &PgPool, worker: Uuid, host: Uuid, owner: &Owner) -> sq
     Ok(())
 }
 
-/// Counts a heartbeat.
+/// Counts a heartbeat; `false` when the process is not entered, or was taken for dead and taken out.
 ///
 /// # Errors
 /// Of the database.
-pub async fn beat(pool: &PgPool, worker: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE workers SET heartbeat = heartbeat + 1 WHERE id = $1", worker).execute(pool).await?;
-    Ok(())
+pub async fn beat(pool: &PgPool, worker: Uuid) -> sqlx::Result<bool> {
+    let beaten = sqlx::query!("UPDATE workers SET heartbeat = heartbeat + 1 WHERE id = $1", worker).execute(pool).await?;
+    Ok(beaten.rows_affected() == 1)
 }
 
 /// Takes a process out.

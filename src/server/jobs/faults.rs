@@ -1,7 +1,12 @@
-//! Deaths on demand: tests have a worker die before or after a given step.
+//! Bad luck on demand: tests have a worker die, or be stopped, before or after a given step.
 
 use super::kind::Step;
-use std::str::FromStr;
+use rustix::process::{Signal, getpid, kill_process};
+use std::{
+    str::FromStr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 /// The moment around a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,21 +17,39 @@ pub enum Moment {
     After,
 }
 
-/// Where this process kills itself; nowhere by default.
+/// A moment of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(Moment, Step);
+
+/// Where this process has bad luck; nowhere by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Faults(Option<(Moment, Step)>);
+pub struct Faults {
+    /// Where it kills itself.
+    pub die: Option<Place>,
+    /// Where it stops itself, once, until somebody has it go on.
+    pub freeze: Option<Place>,
+}
 
 impl Faults {
-    /// Ends this process as `kill -9` would, if it was asked to at this moment.
+    /// Ends this process as `kill -9` would, or stops it as Ctrl-Z would, if it was asked to at this moment.
     pub fn pass(self, moment: Moment, step: Step) {
-        if self.0 == Some((moment, step)) {
+        static FROZEN: AtomicBool = AtomicBool::new(false);
+        let here = Some(Place(moment, step));
+        if self.die == here {
             tracing::error!(?moment, %step, "dying here, as asked");
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            let _ = kill_process(getpid(), Signal::KILL);
+        }
+        if self.freeze == here && !FROZEN.swap(true, Ordering::Relaxed) {
+            tracing::error!(?moment, %step, "stopping here, as asked");
+            let _ = kill_process(getpid(), Signal::STOP);
+            // Another thread may take the signal: none goes on before all are stopped.
+            std::thread::sleep(Duration::from_millis(100));
+            tracing::warn!("going on again");
         }
     }
 }
 
-impl FromStr for Faults {
+impl FromStr for Place {
     type Err = anyhow::Error;
 
     /// `before:<step>` or `after:<step>`.
@@ -37,6 +60,6 @@ impl FromStr for Faults {
             _ => anyhow::bail!("a fault is before:<step> or after:<step>, not “{s}”"),
         };
         let step = s.split_once(':').map_or("", |(_, step)| step).parse()?;
-        Ok(Self(Some((moment, step))))
+        Ok(Self(moment, step))
     }
 }

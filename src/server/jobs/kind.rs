@@ -243,11 +243,14 @@ impl JobKind {
     }
 }
 
-/// The pause before the next attempt: 0.5 s, 1 s, 2 s … at most 30 s.
+/// The longest pause between two attempts.
+pub const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// The pause before the next attempt: 0.5 s, 1 s, 2 s … at most [`LONGEST_BACKOFF`].
 #[must_use]
 pub fn backoff(attempt: i32) -> Duration {
     let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(6);
-    Duration::from_millis(500 * 2_u64.pow(doublings)).min(Duration::from_secs(30))
+    Duration::from_millis(500 * 2_u64.pow(doublings)).min(LONGEST_BACKOFF)
 }
 
 impl fmt::Display for JobKind {

@@ -1,13 +1,19 @@
 //! The worker: claims jobs, proves that it lives, takes over from those that do not.
 
 use super::{faults::Faults, owner::Owner, work::Work};
-use crate::server::{db, state::App};
+use crate::server::{
+    db::{self, workers::Peer},
+    state::App,
+};
 use std::{
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -15,6 +21,10 @@ use uuid::Uuid;
 const TICK: Duration = Duration::from_secs(1);
 /// A worker whose heartbeat stood still for so long, by the observer's monotonic clock, has lost its leases.
 const SILENCE: Duration = Duration::from_secs(10);
+/// A longer pause between two looks at others says nothing of them.
+const GAP: Duration = Duration::from_secs(5);
+/// How long the metadata database may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Jobs of different datastores that run at once. Steps mostly wait for other programs, so this is more than the cores.
 const PARALLEL: usize = 8;
 
@@ -59,6 +69,36 @@ impl Runner {
     }
 }
 
+/// What was seen of other workers' heartbeats, by this process's monotonic clock.
+#[derive(Default)]
+struct Watch {
+    seen: HashMap<Uuid, (i64, Instant)>,
+    looked: Option<Instant>,
+}
+
+impl Watch {
+    /// Notes what was read, and names those that are silent. Silence counts only while this process looks: after it could
+    /// not, because the metadata database was away or it was stopped itself, everybody gets the whole time again.
+    fn look(&mut self, peers: &[Peer], now: Instant) -> Vec<Uuid> {
+        if self.looked.is_none_or(|at| now.duration_since(at) > GAP) {
+            self.seen.clear();
+        }
+        self.looked = Some(now);
+        self.seen.retain(|id, _| peers.iter().any(|p| p.id == *id));
+        let mut silent = Vec::new();
+        for peer in peers {
+            let entry = self.seen.entry(peer.id).or_insert((peer.heartbeat, now));
+            if entry.0 != peer.heartbeat {
+                *entry = (peer.heartbeat, now);
+            }
+            if now.duration_since(entry.1) >= SILENCE {
+                silent.push(peer.id);
+            }
+        }
+        silent
+    }
+}
+
 struct Shared {
     app: App,
     worker: Uuid,
@@ -72,10 +112,12 @@ struct Shared {
 impl Shared {
     /// Heartbeats and takeovers, until the worker stops and its jobs are given back.
     async fn pulse(self: Arc<Self>) {
-        let mut seen: HashMap<Uuid, (i64, Instant)> = HashMap::new();
+        let mut watch = Watch::default();
         while !self.stop.is_cancelled() {
-            if let Err(error) = self.beat(&mut seen).await {
-                tracing::warn!(%error, "the metadata database does not answer; jobs wait");
+            match timeout(ANSWER, self.beat(&mut watch)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "the metadata database does not answer; jobs wait"),
+                Err(_) => tracing::warn!("the metadata database does not answer within {ANSWER:?}; jobs wait"),
             }
             tokio::select! {
                 () = tokio::time::sleep(TICK) => {}
@@ -84,25 +126,24 @@ impl Shared {
         }
         // Jobs still in a step need the heartbeat, or another process would take them over.
         while self.places.available_permits() < PARALLEL {
-            let _ = db::workers::beat(&self.app.db, self.worker).await;
+            let _ = timeout(ANSWER, db::workers::beat(&self.app.db, self.worker)).await;
             tokio::time::sleep(TICK / 10).await;
         }
-        let _ = db::workers::leave(&self.app.db, self.worker).await;
+        let _ = timeout(ANSWER, db::workers::leave(&self.app.db, self.worker)).await;
     }
 
-    async fn beat(&self, seen: &mut HashMap<Uuid, (i64, Instant)>) -> anyhow::Result<()> {
-        db::workers::beat(&self.app.db, self.worker).await?;
+    async fn beat(&self, watch: &mut Watch) -> anyhow::Result<()> {
+        if !db::workers::beat(&self.app.db, self.worker).await? {
+            tracing::warn!("this process was taken for dead, its work by others; entering it again");
+            db::workers::enter(&self.app.db, self.worker, self.app.host, &Owner::me()?).await?;
+        }
         let peers = db::workers::peers(&self.app.db, self.app.host, self.worker).await?;
-        seen.retain(|id, _| peers.iter().any(|p| p.id == *id));
+        let silent = watch.look(&peers, Instant::now());
         let mut freed = db::workers::free_orphans(&self.app.db, self.app.host).await?;
         for peer in peers {
-            let entry = seen.entry(peer.id).or_insert((peer.heartbeat, Instant::now()));
-            if entry.0 != peer.heartbeat {
-                *entry = (peer.heartbeat, Instant::now());
-            }
             let why = if peer.owner.is_proved_dead() {
                 "is dead"
-            } else if entry.1.elapsed() >= SILENCE {
+            } else if silent.contains(&peer.id) {
                 "is silent"
             } else {
                 continue;
@@ -160,5 +201,28 @@ impl Shared {
             () = tokio::time::sleep(pause) => {}
             () = self.stop.cancelled() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_counts_only_while_somebody_listens() {
+        let (id, begin) = (Uuid::from_u128(1), Instant::now());
+        let peer = |heartbeat| [Peer { id, owner: Owner::me().unwrap(), heartbeat }];
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut watch = Watch::default();
+        for second in 0..10 {
+            assert!(watch.look(&peer(7), at(second)).is_empty(), "silent after {second} s");
+        }
+        assert_eq!(watch.look(&peer(7), at(10)), [id]);
+        assert!(watch.look(&peer(8), at(11)).is_empty(), "it beats again");
+
+        // The metadata database was away for half a minute, or we were stopped: nobody could beat, or we could not see it.
+        assert!(watch.look(&peer(8), at(41)).is_empty());
+        assert!(watch.look(&peer(8), at(45)).is_empty() && watch.look(&peer(8), at(50)).is_empty());
+        assert_eq!(watch.look(&peer(8), at(51)), [id]);
     }
 }

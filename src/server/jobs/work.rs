@@ -6,7 +6,7 @@ use super::{
     steps,
 };
 use crate::server::{
-    db::{self, jobs::Leased},
+    db::{self, error::trouble_in, jobs::Leased},
     platform::Stale,
     state::App,
 };
@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+/// Pause before the metadata database is asked again, and how long it may take to answer.
+const AGAIN: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(5);
 /// Most of an error's text that is kept for the page, in characters.
 const EXCERPT: usize = 4000;
 
@@ -55,15 +58,25 @@ impl Work {
                 if error.is::<Stale>() {
                     tracing::warn!("{error}");
                 } else {
-                    // The metadata database failed us: the lease ends by itself, somebody goes on from the same step.
-                    tracing::error!(error = format!("{error:#}"), "the job's progress could not be written");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    let _ = db::jobs::give_back(&self.app.db, self.job.id, self.job.token).await;
+                    tracing::error!(error = format!("{error:#}"), "the job's progress could not be written; it waits for the metadata database");
+                    self.give_back().await;
                 }
             }
         }
         .instrument(span)
         .await;
+    }
+
+    /// Gives the job back as soon as the metadata database takes it, so that somebody goes on from the same step: our own
+    /// heartbeat goes on, so nobody would ever take it from us.
+    async fn give_back(&self) {
+        while self.stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
+            match tokio::time::timeout(ANSWER, db::jobs::give_back(&self.app.db, &self.job)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => tracing::debug!(%error, "not yet"),
+                Err(_) => {}
+            }
+        }
     }
 
     async fn steps(&mut self) -> anyhow::Result<()> {
@@ -115,7 +128,8 @@ impl Work {
                 self.faults.pass(Moment::After, step);
                 self.succeeded(kind, step, undoing, spent).await
             }
-            Err(error) if error.is::<Stale>() => Err(error),
+            // The step was not to blame where the metadata database failed it.
+            Err(error) if error.is::<Stale>() || trouble_in(&error).is_some() => Err(error),
             Err(error) => self.failed(kind, step, undoing, &error, spent).await,
         }
     }
@@ -150,7 +164,7 @@ impl Work {
         };
         if self.stop.is_cancelled() {
             tx.commit().await?;
-            db::jobs::give_back(&self.app.db, self.job.id, self.job.token).await?;
+            db::jobs::give_back(&self.app.db, &self.job).await?;
             return Ok(Next::Yield);
         }
         self.begin(&mut tx, kind, step, undoing).await?;

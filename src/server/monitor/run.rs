@@ -29,6 +29,9 @@ const RECORD: Duration = Duration::from_secs(30);
 /// How often certificates are looked at, and how long before their end they are renewed (of 90 days).
 const CERTIFICATES: Duration = Duration::from_hours(1);
 const RENEW_DAYS: i32 = 30;
+/// A start that failed for good is tried once more after so long, again and again: what was in its way, such as a full disk,
+/// may have gone.
+const ONCE_MORE: Duration = Duration::from_secs(30);
 /// Datastores that are looked at together.
 const TOGETHER: usize = 16;
 
@@ -41,12 +44,20 @@ struct Written {
     measured: Option<(Space, Instant)>,
 }
 
+/// What the monitor remembers of datastores from round to round.
+#[derive(Default)]
+struct Memory {
+    written: Mutex<HashMap<Uuid, Written>>,
+    /// Since when a failed start waits for its next try.
+    waits: Mutex<HashMap<Uuid, Instant>>,
+}
+
 /// Looks at every datastore of this host again and again until `stop`.
 pub async fn run(app: App, stop: CancellationToken) {
-    let written = Mutex::new(HashMap::<Uuid, Written>::new());
+    let memory = Memory::default();
     let mut certificates: Option<Instant> = None;
     loop {
-        if let Err(error) = round(&app, &written).await {
+        if let Err(error) = round(&app, &memory).await {
             tracing::warn!(error = format!("{error:#}"), "the monitor could not look at everything");
         }
         if certificates.is_none_or(|at| at.elapsed() >= CERTIFICATES) {
@@ -62,14 +73,14 @@ pub async fn run(app: App, stop: CancellationToken) {
     }
 }
 
-async fn round(app: &App, written: &Mutex<HashMap<Uuid, Written>>) -> anyhow::Result<()> {
+async fn round(app: &App, memory: &Memory) -> anyhow::Result<()> {
     let ids = db::observed::watched(&app.db, app.host).await?;
-    if let Ok(mut written) = written.lock() {
+    if let Ok(mut written) = memory.written.lock() {
         written.retain(|id, _| ids.binary_search(id).is_ok());
     }
     futures::stream::iter(ids)
         .for_each_concurrent(TOGETHER, |id| async move {
-            if let Err(error) = look(app, id, written).await {
+            if let Err(error) = look(app, id, memory).await {
                 tracing::warn!(datastore = %id, error = format!("{error:#}"), "could not look at a datastore");
             }
         })
@@ -77,7 +88,8 @@ async fn round(app: &App, written: &Mutex<HashMap<Uuid, Written>>) -> anyhow::Re
     Ok(())
 }
 
-async fn look(app: &App, id: Uuid, written: &Mutex<HashMap<Uuid, Written>>) -> anyhow::Result<()> {
+async fn look(app: &App, id: Uuid, memory: &Memory) -> anyhow::Result<()> {
+    let written = &memory.written;
     let plan = Plan::load(&app.db, id).await?;
     let primary = plan.nodes.iter().find(|n| n.primary).context("no primary")?;
     let node = plan.node_spec(primary);
@@ -100,7 +112,7 @@ async fn look(app: &App, id: Uuid, written: &Mutex<HashMap<Uuid, Written>>) -> a
         recorded = Some(Instant::now());
     }
     if let Some(intent) = verdict.intent {
-        record(app, &plan, intent).await?;
+        record(app, &plan, intent, memory).await?;
     }
     if let Ok(mut written) = written.lock() {
         written.insert(id, Written { verdict, at: at.unwrap_or_else(Instant::now), recorded, measured });
@@ -134,13 +146,18 @@ async fn see(app: &App, plan: &Plan, node: &NodeSpec, space: Option<Space>) -> a
     Ok(Seen { node: presence, answer, space, storage: plan.storage.clone(), edge, open, wanted: plan.routes() })
 }
 
-/// Records the wish; a job acts on it. One that failed waits for a person, so that nothing is started in circles.
-async fn record(app: &App, plan: &Plan, intent: Intent) -> anyhow::Result<()> {
+/// Records the wish; a job acts on it. One that failed is tried again from time to time, so that nothing is started in
+/// circles.
+async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyhow::Result<()> {
     let (kind, action, why) = match intent {
         Intent::Heal(why) => (JobKind::Heal, "Start again", why),
         Intent::Guard(why) => (JobKind::Guard, "Stop or admit writes", why),
     };
-    if db::observed::has_failed(&app.db, plan.id, kind.id()).await? {
+    if let Some(failed) = db::observed::failed(&app.db, plan.id, kind).await? {
+        if is_due(&memory.waits, plan.id) {
+            tracing::warn!(datastore = %plan.id, why, "{kind}, once more");
+            db::observed::once_more(&app.db, failed, kind).await?;
+        }
         return Ok(());
     }
     let mut tx = app.db.begin().await?;
@@ -153,6 +170,18 @@ async fn record(app: &App, plan: &Plan, intent: Intent) -> anyhow::Result<()> {
     db::events::write_own(&mut tx, plan.project, plan.id, action, why).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Whether a failed start has waited for [`ONCE_MORE`]; the next one waits anew.
+fn is_due(waits: &Mutex<HashMap<Uuid, Instant>>, datastore: Uuid) -> bool {
+    let Ok(mut waits) = waits.lock() else { return false };
+    waits.retain(|_, since| since.elapsed() < ONCE_MORE * 4);
+    let since = *waits.entry(datastore).or_insert_with(Instant::now);
+    let due = since.elapsed() >= ONCE_MORE;
+    if due {
+        waits.remove(&datastore);
+    }
+    due
 }
 
 async fn renew(app: &App) -> anyhow::Result<()> {

@@ -10,13 +10,13 @@ use axum::{
     Json,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
 use std::any::Any;
 
-/// Seconds after which to try again when the metadata database is away.
+/// Seconds after which to try again what is not available at the moment.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// What a page says of an error; in a response's extensions.
@@ -37,9 +37,6 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let said = Said(self.0.to_string());
         let mut response = (status(&self.0), Json(&self.0)).into_response();
-        if self.0 == AppError::Unavailable {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
         response.extensions_mut().insert(said);
         response
     }
@@ -65,12 +62,16 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
     headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).any(|v| v.contains("text/html"))
 }
 
-/// Makes a page of any error that is not one yet, for those who want a page.
+/// Makes a page of any error that is not one yet, for those who want a page. What passes says when to try again.
 pub async fn layer(State(web): State<Web>, request: Request, next: Next) -> Response {
     let wants_html = wants_html(request.headers());
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let response = next.run(request).await;
+    let way_on = WayOn::of(request.method(), request.uri());
+    let mut response = next.run(request).await;
     let status = response.status();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
+    }
     let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/html"));
     if !wants_html || is_page || !(status.is_client_error() || status.is_server_error()) {
         return response;
@@ -79,13 +80,35 @@ pub async fn layer(State(web): State<Web>, request: Request, next: Next) -> Resp
     let text = parts.extensions.remove().map_or_else(|| by_status(status, &request_id), |Said(text)| text);
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_TYPE);
-    let page = page(&web, status, &text).into_response();
+    let page = page(&web, status, &text, &way_on).into_response();
     parts.headers.extend(page.headers().clone());
     Response::from_parts(parts, page.into_body())
 }
 
-fn page(web: &Web, status: StatusCode, text: &str) -> Html<String> {
-    let body = format!("<p>{}</p>\n<p><a class=\"button\" href=\"/\">Go to the start page</a></p>", Escaped(text));
+/// What to do after an error that passes.
+enum WayOn {
+    /// Ask for the same page again.
+    Again(String),
+    /// Nothing is sent twice by a link: the form is still in the page before.
+    Back,
+}
+
+impl WayOn {
+    fn of(method: &Method, uri: &Uri) -> Self {
+        if method == Method::GET { Self::Again(uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string)) } else { Self::Back }
+    }
+
+    fn html(&self, status: StatusCode) -> String {
+        match self {
+            _ if status != StatusCode::SERVICE_UNAVAILABLE => "<p><a class=\"button\" href=\"/\">Go to the start page</a></p>".to_owned(),
+            Self::Again(to) => format!("<p><a class=\"button\" href=\"{}\">Try again</a></p>", Escaped(to)),
+            Self::Back => "<p>Go back in your browser: what you typed is still there, and can be sent again.</p>".to_owned(),
+        }
+    }
+}
+
+fn page(web: &Web, status: StatusCode, text: &str, way_on: &WayOn) -> Html<String> {
+    let body = format!("<p>{}</p>\n{}", Escaped(text), way_on.html(status));
     Html(html::page(&web.assets, title(status), &body))
 }
 
@@ -107,7 +130,7 @@ fn by_status(status: StatusCode, request_id: &str) -> String {
         StatusCode::METHOD_NOT_ALLOWED => "This address does not take requests of this kind.".to_owned(),
         StatusCode::PAYLOAD_TOO_LARGE => "This was too much at once. Nothing was changed.".to_owned(),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => {
-            format!("This took too long and was given up. Try again. Request id: {request_id}")
+            format!("This took too long and was given up. Your databases go on. Look whether it was done, then try again. Request id: {request_id}")
         }
         status if status.is_server_error() => AppError::Internal { request_id: request_id.to_owned() }.to_string(),
         _ => format!("The request could not be understood. Request id: {request_id}"),

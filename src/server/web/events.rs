@@ -24,7 +24,7 @@ use axum::{
 use std::{collections::BTreeSet, convert::Infallible, iter, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
-    time::{Instant, Interval, interval_at, sleep_until},
+    time::{Instant, Interval, interval_at, sleep, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
@@ -33,6 +33,8 @@ use uuid::Uuid;
 const PACE: Duration = Duration::from_millis(100);
 /// How often the session is looked at, and a comment keeps proxies from giving the connection up.
 const BEAT: Duration = Duration::from_secs(15);
+/// Pause before the metadata database is asked again after it did not answer.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Messages that wait for a slow reader before the stream waits too.
 const WAITING: usize = 4;
 
@@ -103,8 +105,14 @@ impl Stream {
         self.send(Event::default().json_data(snapshot).map_err(|_| Ended)?).await
     }
 
+    /// What is now. While the metadata database is away it is asked for again, so that no change is missed.
     async fn look(&self, id: Uuid) -> Result<Snapshot, AppError> {
-        domain::datastore::snapshot(&self.web.app, &self.actor, id).await
+        loop {
+            match domain::datastore::snapshot(&self.web.app, &self.actor, id).await {
+                Err(error) if error.passes() => sleep(AGAIN).await,
+                seen => return seen,
+            }
+        }
     }
 
     /// Waits for a change that concerns the stream, then gives all that came until it may send again: changes come in
@@ -140,7 +148,7 @@ async fn follow_one(mut stream: Stream, mut changes: Subscription, first: Snapsh
                 last = seen;
             }
             Err(AppError::NotFound) => return Err(Ended),
-            // The metadata database is away; when it is back, a resync leads here again.
+            // Logged where it was met; the next change leads here again.
             Err(_) => {}
         }
     }

@@ -9,7 +9,10 @@ use super::{
 use crate::{
     error::{AppError, FieldErrors},
     model::form::Attempt,
-    server::{auth::current::Who, config::Config},
+    server::{
+        auth::{current::Who, trouble},
+        config::Config,
+    },
 };
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -45,14 +48,15 @@ const REVEAL: Duration = Duration::minutes(5);
 /// from, where [`attempt`] finds what was typed. A caller that wants JSON gets the result itself.
 ///
 /// # Errors
-/// For JSON callers, that of `result`; for browsers only [`AppError::Unavailable`], which becomes a page.
+/// For JSON callers, that of `result`; for browsers only what [passes](AppError::passes), which becomes a page: the session,
+/// where the form would be kept, is out of reach too.
 pub async fn answer(form: &str, values: &[(&str, &str)], result: Result<String, AppError>) -> Result<(), AppError> {
     if !context::wants_html()? {
         return result.map(drop);
     }
     let to = match result {
         Ok(path) => path,
-        Err(AppError::Unavailable) => return Err(AppError::Unavailable),
+        Err(error) if error.passes() => return Err(error),
         Err(error) => {
             let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             keep(&context::session()?, form, values, &error).await?;
@@ -142,7 +146,7 @@ pub async fn layer(State(web): State<Web>, request: Request, next: Next) -> Resp
 
 async fn give_back(web: &Web, parts: &Parts, body: &Bytes, error: AppError) -> Response {
     let Some(session) = parts.extensions.get::<Session>() else { return Failure(error).into_response() };
-    if error == AppError::Unavailable {
+    if error.passes() {
         return Failure(error).into_response();
     }
     let typed = form_urlencoded::parse(body).map(|(name, value)| (field_name(&name).to_owned(), value.into_owned())).collect();
@@ -253,5 +257,5 @@ async fn write(session: &Session, key: &str, value: &impl Serialize) -> Result<(
 /// Sessions live in the metadata database: their error means that it is away.
 fn away(error: &tower_sessions::session::Error) -> AppError {
     tracing::warn!(%error, "a session could not be read");
-    AppError::Unavailable
+    trouble::noted()
 }

@@ -20,23 +20,25 @@ use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app
 use std::{sync::Arc, time::Duration};
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
-/// How long an answer may take to begin; streams go on after they have begun.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may take to begin; streams go on after they have begun. Answers wait for the metadata database and,
+/// for a moment, for an edge.
+const TIMEOUT: Duration = Duration::from_secs(8);
+/// The same where an issuer is asked.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 
 const SIGN_IN: &str = "/sign-in";
 
 /// All of it.
 pub fn router(web: Web) -> Router {
     // What needs to know who asks.
-    let people = Router::new()
-        .route("/events", get(events::project))
-        .route("/datastores/{id}/events", get(events::datastore))
-        .merge(pages(&web))
+    let known = |router: Router<Web>| {
+        router.layer(from_fn_with_state(web.clone(), auth::current::layer)).layer(auth::session::layer(&web.app)).layer(from_fn(auth::trouble::layer))
+    };
+    let live = Router::new().route("/events", get(events::project)).route("/datastores/{id}/events", get(events::datastore));
+    let sign_in = Router::new()
         .route("/auth/start", post(auth::routes::start))
         .route("/auth/callback", get(auth::routes::callback))
-        .route("/auth/sign-out", post(auth::routes::sign_out))
-        .layer(from_fn_with_state(web.clone(), auth::current::layer))
-        .layer(auth::session::layer(&web.app));
+        .route("/auth/sign-out", post(auth::routes::sign_out));
     let anybody = Router::new()
         .route("/pkg/{*path}", get(assets::serve))
         .route("/ca/{file}", get(ca::show))
@@ -45,10 +47,11 @@ pub fn router(web: Web) -> Router {
         .route("/metrics", get(metrics::show))
         .nest("/dev/oidc", auth::dev_provider::routes(&web));
     // From the inside out: the last one sees a request first.
-    people
+    known(pages(&web).merge(live))
         .merge(anybody)
-        .layer(RequestBodyLimitLayer::new(forms::LARGEST_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
+        .merge(known(sign_in).layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, SIGN_IN_TIMEOUT)))
+        .layer(RequestBodyLimitLayer::new(forms::LARGEST_BODY))
         .layer(from_fn_with_state(web.clone(), guard::writes))
         .layer(from_fn_with_state(web.clone(), address::layer))
         .layer(from_fn_with_state(web.clone(), guard::hosts))

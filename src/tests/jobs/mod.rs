@@ -1,5 +1,6 @@
 //! Jobs: their order, their failures, their leases.
 
+mod clock;
 mod create;
 mod delete;
 mod failure;

@@ -4,7 +4,7 @@ use crate::{
     model::status::Status,
     server::{
         db,
-        jobs::{kind::JobKind, steps},
+        jobs::{kind::JobKind, owner::Owner, steps},
         monitor::spares::{Act, round},
         platform::{ListenerKind, Platform, Route},
     },
@@ -15,6 +15,7 @@ use uuid::Uuid;
 /// Claims the next job and does each of its steps twice, as a worker that died between effect and commit would.
 async fn twice(world: &World, kind: JobKind) {
     let worker = Uuid::now_v7();
+    db::workers::enter(&world.app.db, worker, world.app.host, &Owner::me().unwrap()).await.unwrap();
     let job = db::jobs::claim(&world.app.db, world.app.host, worker).await.unwrap().unwrap();
     assert_eq!(job.kind, kind.id());
     for step in kind.steps() {

@@ -20,7 +20,7 @@ pub(crate) fn ErrorPage(
     let title = match error {
         AppError::NotFound => "Not found",
         AppError::Forbidden => "Not allowed",
-        AppError::Unavailable => "Out of reach",
+        AppError::Unavailable | AppError::ReadOnly => "Not available at the moment",
         AppError::Internal { .. } => "Something went wrong",
         _ => "Not possible now",
     };

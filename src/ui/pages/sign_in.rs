@@ -55,7 +55,7 @@ fn why(error: &str) -> &'static str {
         "denied" => "The provider did not sign you in. Nothing was changed; try again, or use another account.",
         "not-allowed" => "This account is not among those that may use this Granary. Ask whoever runs it to add you.",
         "expired" => "The sign-in took too long, or was begun in another window. Try again.",
-        "unreachable" => "The sign-in provider does not answer. Your databases are not affected. Try again in a moment.",
+        "unreachable" => "The sign-in provider does not answer. Your databases go on. Try again in a moment.",
         _ => "The sign-in did not succeed. Try again.",
     }
 }

@@ -5,7 +5,7 @@ pub mod process;
 mod programs;
 pub mod server;
 
-use super::super::config::Config;
+use super::{super::config::Config, error::trouble};
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use server::{Server, Sizing};
@@ -15,7 +15,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{str::FromStr, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// All migrations, in the program.
@@ -27,11 +27,24 @@ pub const POOL: u32 = 10;
 /// How long a request waits for a connection before it is told that metadata is away.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
+/// How long a statement may take, wait for a lock, and leave its transaction idle, in milliseconds: none of ours comes near.
+/// The last one ends the locks of a Granary that was stopped in the middle of a transaction.
+const LIMITS: [(&str, &str); 3] = [("statement_timeout", "5000"), ("lock_timeout", "4000"), ("idle_in_transaction_session_timeout", "8000")];
+
+/// How long a connection that comes back may take to show that it can be used again.
+const RELEASE: Duration = Duration::from_secs(2);
+
 /// How long a start waits for a metadata database that is run by others.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the own server is looked after.
 const WATCH: Duration = Duration::from_secs(2);
+
+/// The longest pause after starts that failed: nothing is started in circles where the disk is full, say.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// Looks without the server's socket before it is made again: a server that starts has none for a moment.
+const WITHOUT_SOCKET: u32 = 3;
 
 /// How to reach the metadata database of these settings; starts Granary's own server when it is the one.
 ///
@@ -60,7 +73,7 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<()> {
     let mut connection = loop {
         match options.connect().await {
             Ok(connection) => break connection,
-            Err(sqlx::Error::Io(error)) if Instant::now() < deadline => {
+            Err(error) if trouble(&error).is_some() && Instant::now() < deadline => {
                 tracing::warn!(%error, "the metadata database does not answer yet");
                 sleep(Duration::from_secs(1)).await;
             }
@@ -81,25 +94,47 @@ pub async fn is_ready(db: &PgPool) -> sqlx::Result<bool> {
     Ok(MIGRATIONS.iter().map(|migration| migration.version).max().is_none_or(|newest| done >= newest))
 }
 
-/// A pool of connections, each opened when it is needed first.
+/// A pool of connections, each opened when it is needed. Whatever the database does, nobody waits in it for long: neither
+/// for a connection, nor for a statement, nor for one that an abandoned request left behind.
 #[must_use]
 pub fn pool(options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE).connect_lazy_with(options)
+    PgPoolOptions::new()
+        .max_connections(POOL)
+        .acquire_timeout(ACQUIRE)
+        .after_release(|connection, _| {
+            Box::pin(async move { timeout(RELEASE, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true) })
+        })
+        .connect_lazy_with(options.options(LIMITS))
 }
 
-/// Starts Granary's own server again whenever it is gone, until told to end.
+/// Starts Granary's own server again whenever it is gone, or can be reached no more, until told to end.
 pub async fn watch(server: Server, shutdown: CancellationToken) {
-    while shutdown.run_until_cancelled(sleep(WATCH)).await.is_some() {
-        if server.is_running() {
+    let (mut pause, mut without_socket) = (WATCH, 0);
+    while shutdown.run_until_cancelled(sleep(pause)).await.is_some() {
+        let runs = server.is_running();
+        without_socket = if runs && !server.has_socket() { without_socket + 1 } else { 0 };
+        if runs && without_socket < WITHOUT_SOCKET {
+            pause = WATCH;
             continue;
         }
-        tracing::warn!("the metadata server is gone; starting it again");
-        match shutdown.run_until_cancelled(server.ensure()).await {
-            Some(Err(error)) => tracing::error!(error = format!("{error:#}"), "the metadata server could not be started again"),
-            Some(Ok(_)) => tracing::info!("the metadata server is back"),
+        tracing::warn!(runs, "the metadata server is gone, or its socket is; starting it again");
+        match shutdown.run_until_cancelled(again(&server)).await {
+            Some(Err(error)) => {
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                tracing::error!(error = format!("{error:#}"), ?pause, "the metadata server could not be started again");
+            }
+            Some(Ok(())) => tracing::info!("the metadata server is back"),
             None => {}
         }
     }
+}
+
+/// One that runs without its socket is stopped first: it makes a socket at its start only.
+async fn again(server: &Server) -> anyhow::Result<()> {
+    if !server.has_socket() {
+        server.stop().await?;
+    }
+    server.ensure().await.map(drop)
 }
 
 #[cfg(test)]

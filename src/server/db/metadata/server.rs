@@ -33,8 +33,9 @@ use tokio::time::{Instant, sleep};
 const GRANARY: &str = "granary";
 /// The number in the socket's name; nothing listens on TCP.
 const PORT: u16 = 5432;
+const SOCKET: &str = ".s.PGSQL.5432";
 /// Longest path of a socket on Linux is 107 bytes.
-const LONGEST_DIRECTORY: usize = 107 - "/.s.PGSQL.5432".len();
+const LONGEST_DIRECTORY: usize = 107 - "/".len() - SOCKET.len();
 /// How long a server may take to come up: long enough to replay what a crash left.
 const START: Duration = Duration::from_mins(1);
 /// How long a server that was just started may take until its pid file is there.
@@ -119,6 +120,12 @@ impl Server {
         matches!(self.running(), Ok(Some(_)))
     }
 
+    /// Whether its socket is there: what clears directories of sockets does not ask whose they are.
+    #[must_use]
+    pub fn has_socket(&self) -> bool {
+        self.socket_directory().join(SOCKET).exists()
+    }
+
     /// Stops it cleanly. `false` when it did not run.
     ///
     /// # Errors
@@ -199,7 +206,7 @@ impl Server {
             );
             sleep(POLL).await;
         }
-        for file in [self.data.join("postmaster.pid"), sockets.join(".s.PGSQL.5432.lock")] {
+        for file in [self.data.join("postmaster.pid"), sockets.join(format!("{SOCKET}.lock"))] {
             match fs::remove_file(&file) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e).with_context(|| format!("{} cannot be removed", file.display())),
                 _ => {}
@@ -327,6 +334,12 @@ impl Server {
 
     /// The sockets' directory: in the home, or, where that path is too long for a socket, a private one of a short name.
     fn sockets(&self, account: &Account) -> anyhow::Result<PathBuf> {
+        let directory = self.socket_directory();
+        account.directory(&directory)?;
+        Ok(directory)
+    }
+
+    fn socket_directory(&self) -> PathBuf {
         let mut directory = self.directory.join("run");
         if directory.as_os_str().len() > LONGEST_DIRECTORY {
             let digest = Sha256::digest(self.directory.as_os_str().as_encoded_bytes());
@@ -334,8 +347,7 @@ impl Server {
             let root = rustix::process::geteuid().is_root();
             directory = Path::new(if root { "/run" } else { "/tmp" }).join(name);
         }
-        account.directory(&directory)?;
-        Ok(directory)
+        directory
     }
 }
 

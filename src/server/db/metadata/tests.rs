@@ -133,6 +133,25 @@ async fn a_long_home_has_its_sockets_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_socket_that_was_cleared_comes_back() {
+    let home = support::home();
+    let _lifeline = support::end_with_us(home.path());
+    let server = Server::of(home.path(), SIZING);
+    let options = server.ensure().await.unwrap();
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let watch = tokio::spawn(super::watch(server.clone(), shutdown.clone()));
+    // As what clears temporary directories does.
+    fs::remove_dir_all(home.path().join("metadata/run")).unwrap();
+    assert!(server.is_running() && options.connect().await.is_err());
+    while options.connect().await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    shutdown.cancel();
+    watch.await.unwrap();
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn it_is_started_again_when_it_dies() {
     let home = support::home();
     let _lifeline = support::end_with_us(home.path());
