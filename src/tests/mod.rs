@@ -10,5 +10,6 @@ pub(crate) mod pretend;
 mod real;
 pub(crate) mod site;
 pub(crate) mod support;
+mod walk;
 mod web;
 pub(crate) mod world;

@@ -12,7 +12,11 @@ use crate::server::{
     state::{App, Clock, Inner},
     web::{Web, router::router},
 };
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::{
+    Router,
+    http::{HeaderMap, Method, StatusCode},
+};
+use sqlx::{PgPool, postgres::PgPoolOptions};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -28,6 +32,8 @@ pub(crate) struct Site {
     pub(crate) app: App,
     pub(crate) url: String,
     pub(crate) shutdown: CancellationToken,
+    /// What is served, for requests that come from elsewhere.
+    pub(crate) router: Router,
     _home: tempfile::TempDir,
 }
 
@@ -39,7 +45,16 @@ impl Site {
 
     /// With other settings, which may be changed after they were read.
     pub(crate) async fn with(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
-        let db = support::database().await;
+        Self::over(support::database().await.pool, clock, change).await
+    }
+
+    /// Another Granary over the same metadata, with connections of its own, as another process has them.
+    pub(crate) async fn beside(&self) -> Self {
+        let pool = PgPoolOptions::new().max_connections(5).connect_lazy_with((*self.app.db.connect_options()).clone());
+        Self::over(pool, Clock::System, |config| config.oidc.clone_from(&self.app.config.oidc)).await
+    }
+
+    async fn over(db: PgPool, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let home = support::home();
@@ -47,21 +62,21 @@ impl Site {
         change(&mut config);
         let app = App::new(Inner {
             config,
-            db: db.pool.clone(),
             catalogue: config::catalogue::load(None).unwrap(),
             platforms: BTreeMap::from([("local".to_owned(), Arc::new(Fake::default()) as Arc<dyn Platform>)]),
             installed: BTreeMap::from([(("local".to_owned(), EngineKind::PostgreSql), vec![Pretend::version()])]),
             engines: BTreeMap::from([(EngineKind::PostgreSql, Arc::new(Pretend::default()) as Arc<dyn Engine>)]),
             keyring: Keyring::open(&home.path().join("master.key")).unwrap(),
             clock,
-            changes: Changes::start(&db.pool),
+            changes: Changes::start(&db),
+            db,
             host: Uuid::nil(),
         });
         let shutdown = CancellationToken::new();
         let router = router(Web::new(app.clone(), shutdown.clone()).unwrap());
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future());
-        Self { app, url, shutdown, _home: home }
+        Self { app, url, shutdown, router, _home: home }
     }
 
     /// A browser that was never here.
@@ -163,6 +178,13 @@ impl Browser {
         let response = request.send().await.unwrap();
         self.keep(response.headers());
         response
+    }
+
+    /// The same person's browser, looking at another process.
+    pub(crate) fn at(&self, site: &Site) -> Self {
+        let browser = Self::new(&site.url);
+        browser.cookies.lock().unwrap().clone_from(&self.cookies.lock().unwrap());
+        browser
     }
 
     fn keep(&self, headers: &HeaderMap) {

@@ -24,18 +24,18 @@ const JSON: (&str, &str) = ("accept", "application/json");
 const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn actor(browser: &Browser) -> Actor {
+pub(super) async fn actor(browser: &Browser) -> Actor {
     let me: Option<Me> = serde_json::from_str(&browser.request(Method::GET, "/api/page/me", &[JSON], None).await.text).unwrap();
     Actor { me: me.expect("somebody is signed in"), address: None, request_id: "test".into() }
 }
 
-async fn attempt(browser: &Browser, form: &str) -> Option<Attempt> {
+pub(super) async fn attempt(browser: &Browser, form: &str) -> Option<Attempt> {
     let answer = browser.request(Method::POST, "/api/page/attempt", &[JSON, OURS], Some(&[("form", form)])).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     serde_json::from_str(&answer.text).unwrap()
 }
 
-async fn datastore(site: &Site, actor: &Actor, name: &str) -> Uuid {
+pub(super) async fn datastore(site: &Site, actor: &Actor, name: &str) -> Uuid {
     let id = domain::wizard::start(&site.app, actor).await.unwrap();
     let (mut draft, ..) = domain::wizard::show(&site.app, actor, id).await.unwrap();
     draft.name = name.to_owned();
@@ -258,13 +258,13 @@ async fn r036_a_ca_is_fetched_by_its_fingerprint() {
 }
 
 /// A stream of events, as `EventSource` reads it.
-struct Events {
+pub(super) struct Events {
     response: reqwest::Response,
     read: String,
 }
 
 impl Events {
-    async fn open(browser: &Browser, path: &str) -> Self {
+    pub(super) async fn open(browser: &Browser, path: &str) -> Self {
         let response = browser.send(Method::GET, path, &[("accept", "text/event-stream")], None).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -285,7 +285,7 @@ impl Events {
     }
 
     /// The next snapshot of a datastore.
-    async fn snapshot(&mut self) -> Option<Snapshot> {
+    pub(super) async fn snapshot(&mut self) -> Option<Snapshot> {
         loop {
             if let Some(json) = self.next().await?.strip_prefix("data: ") {
                 return Some(serde_json::from_str(json).unwrap());
@@ -293,7 +293,7 @@ impl Events {
         }
     }
 
-    async fn ends(&mut self) -> bool {
+    pub(super) async fn ends(&mut self) -> bool {
         timeout(PATIENCE, async { while self.next().await.is_some() {} }).await.is_ok()
     }
 }

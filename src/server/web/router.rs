@@ -13,7 +13,7 @@ use axum::{
     http::{Method, StatusCode, header, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Redirect, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use leptos::{nonce::use_nonce, prelude::*};
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_async_with_context};
@@ -25,25 +25,39 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 const SIGN_IN: &str = "/sign-in";
 
+/// Beside pages and server functions: what needs to know who asks.
+pub(crate) fn personal() -> [(&'static str, MethodRouter<Web>); 6] {
+    [
+        ("/events", get(events::project)),
+        ("/datastores/{id}/events", get(events::datastore)),
+        ("/auth/start", post(auth::routes::start)),
+        ("/auth/callback", get(auth::routes::callback)),
+        ("/auth/sign-out", post(auth::routes::sign_out)),
+        ("/auth/sign-out-everywhere", post(auth::routes::sign_out_everywhere)),
+    ]
+}
+
+/// What is the same for everybody.
+pub(crate) fn public() -> [(&'static str, MethodRouter<Web>); 6] {
+    [
+        ("/auth/back-channel-logout", post(auth::logout::back_channel)),
+        ("/pkg/{*path}", get(assets::serve)),
+        ("/ca/{file}", get(ca::show)),
+        ("/healthz", get(health::healthz)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(metrics::show)),
+    ]
+}
+
+/// A router of a table: tests walk over the same tables.
+pub(crate) fn of(table: impl IntoIterator<Item = (&'static str, MethodRouter<Web>)>) -> Router<Web> {
+    table.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+}
+
 /// All of it.
 pub fn router(web: Web) -> Router {
-    // What needs to know who asks.
-    let people = Router::new()
-        .route("/events", get(events::project))
-        .route("/datastores/{id}/events", get(events::datastore))
-        .merge(pages(&web))
-        .route("/auth/start", post(auth::routes::start))
-        .route("/auth/callback", get(auth::routes::callback))
-        .route("/auth/sign-out", post(auth::routes::sign_out))
-        .layer(from_fn_with_state(web.clone(), auth::current::layer))
-        .layer(auth::session::layer(&web.app));
-    let anybody = Router::new()
-        .route("/pkg/{*path}", get(assets::serve))
-        .route("/ca/{file}", get(ca::show))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::show))
-        .nest("/dev/oidc", auth::dev_provider::routes(&web));
+    let people = of(personal()).merge(pages(&web)).layer(from_fn_with_state(web.clone(), auth::current::layer)).layer(auth::session::layer(&web.app));
+    let anybody = of(public()).nest(auth::dev_provider::PATH, auth::dev_provider::routes(&web));
     // From the inside out: the last one sees a request first.
     people
         .merge(anybody)
