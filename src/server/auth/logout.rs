@@ -6,9 +6,12 @@ use super::{
     client::{Client, SKEW, Trouble, is_subject, seconds},
     known::{ALGORITHMS, Known},
 };
-use crate::server::{
-    db::sessions::{self, Logout},
-    web::{Web, errors::Failure},
+use crate::{
+    error::AppError,
+    server::{
+        db::sessions::{self, Logout},
+        web::{Web, errors::Failure},
+    },
 };
 use anyhow::{Context, anyhow, bail, ensure};
 use axum::{
@@ -42,7 +45,7 @@ pub struct Posted {
 /// `POST /auth/back-channel-logout`. That there was nothing to end is a success, too.
 ///
 /// # Errors
-/// [`crate::error::AppError::Unavailable`]: nothing was ended, and the issuer may try again.
+/// [`AppError::Unavailable`]: nothing was ended, and the issuer may try again.
 pub async fn back_channel(State(web): State<Web>, posted: Result<Form<Posted>, FormRejection>) -> Result<Response, Failure> {
     if web.app.config.oidc.is_none() {
         return Ok(StatusCode::NOT_FOUND.into_response());
@@ -52,7 +55,9 @@ pub async fn back_channel(State(web): State<Web>, posted: Result<Form<Posted>, F
         Ok(logout) => logout,
         Err(trouble) => {
             tracing::warn!(error = trouble.to_string(), "a logout token was refused");
-            return Ok(refused("the logout token is not valid"));
+            // Without the issuer's keys it cannot be told yet.
+            let Trouble::Away(_) = trouble else { return Ok(refused("the logout token is not valid")) };
+            return Err(AppError::Unavailable.into());
         }
     };
     let Some(ended) = sessions::log_out(&web.app.db, &logout).await? else {

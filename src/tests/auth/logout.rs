@@ -4,7 +4,7 @@ use super::{asked, me, with_issuer};
 use crate::{
     server::config::Allow,
     tests::{
-        issuer::{Issuer, Signer, now, public, sign},
+        issuer::{Issuer, Manner, Signer, now, public, sign},
         site::{Answer, Browser, Site},
         web::Events,
     },
@@ -235,4 +235,19 @@ async fn r001_while_metadata_is_away_a_logout_is_not_said_to_have_happened() {
     let _browser = signed_in(&site, &issuer, "1", None).await;
     site.app.db.close().await;
     assert_eq!(posted(&site, &token(&issuer, &json!({ "sub": "1" }))).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn r001_while_the_issuers_keys_are_not_known_a_logout_is_not_judged() {
+    let (site, issuer) = two_customers().await;
+    issuer.behaves("/jwks", Some(Manner::Says(500, "text/plain", "")));
+    let token = token(&issuer, &json!({ "sub": "1" }));
+    // The second time the issuer is not even asked: anybody can post here.
+    for _ in 0..2 {
+        assert_eq!(posted(&site, &token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    issuer.behaves("/jwks", None);
+    let browser = signed_in(&site, &issuer, "1", None).await;
+    assert_eq!(posted(&site, &token).await.status, StatusCode::OK);
+    assert_eq!(me(&browser).await, None);
 }
