@@ -92,7 +92,7 @@ test.describe("the organisation's issuer", () => {
         await expect(page.getByText("Ada Lovelace", { exact: true })).toBeVisible();
         await expect(page.getByText("development provider")).toHaveCount(0);
         // Signing out here leads to the issuer, to sign out there too, and back.
-        await page.getByRole("button", { name: "Sign out" }).click();
+        await page.getByRole("button", { name: "Sign out", exact: true }).click();
         await page.getByRole("button", { name: "Sign out everywhere" }).click();
         await expect(page).toHaveURL(`${granary.url}/sign-in`);
         await page.goto("/datastores");

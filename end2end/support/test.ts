@@ -59,11 +59,11 @@ export const signIn = async (page: Page, person: Person, from = "/sign-in") => {
     await page.goto(from);
     await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await answerProvider(page, person);
-    await expect(page.getByRole("button", { name: "Sign out" })).toBeVisible();
+    await expect(page.getByRole("button", { name: "Sign out", exact: true })).toBeVisible();
 };
 
 export const signOut = async (page: Page) => {
-    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("button", { name: "Sign out", exact: true }).click();
     await expect(heading(page, "Sign in to Granary")).toBeVisible();
 };
 

@@ -17,6 +17,8 @@ pub struct Connection {
     pub user: String,
     /// Password, once revealed; a placeholder stands for it otherwise.
     pub password: Option<String>,
+    /// Whether whoever looks may reveal it.
+    pub may_reveal: bool,
     /// Absolute URL of the CA.
     pub ca_url: String,
 }
@@ -113,6 +115,7 @@ mod tests {
             database: "app".into(),
             user: "app_admin".into(),
             password: None,
+            may_reveal: true,
             ca_url: "http://127.0.0.1:3000/ca/abc.pem".into(),
         };
         let all = postgresql(&c);

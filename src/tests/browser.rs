@@ -91,6 +91,13 @@ impl Browser {
         response
     }
 
+    /// The same person's browser, looking at another process.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        let browser = Self::new(url);
+        browser.cookies.lock().unwrap().clone_from(&self.cookies.lock().unwrap());
+        browser
+    }
+
     fn keep(&self, headers: &HeaderMap) {
         let mut cookies = self.cookies.lock().unwrap();
         for line in headers.get_all("set-cookie") {

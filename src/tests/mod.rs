@@ -13,5 +13,6 @@ mod real;
 pub(crate) mod site;
 pub(crate) mod support;
 mod trouble;
+mod walk;
 mod web;
 pub(crate) mod world;

@@ -12,7 +12,8 @@ use crate::server::{
     state::{App, Clock, Inner},
     web::{Web, router::router},
 };
-use axum::http::StatusCode;
+use axum::{Router, http::StatusCode};
+use sqlx::{PgPool, postgres::PgPoolOptions};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ pub(crate) struct Site {
     pub(crate) app: App,
     pub(crate) url: String,
     pub(crate) shutdown: CancellationToken,
+    /// What is served, for requests that come from elsewhere.
+    pub(crate) router: Router,
     _home: tempfile::TempDir,
 }
 
@@ -39,6 +42,16 @@ impl Site {
 
     /// Over this metadata database.
     pub(crate) async fn on(db: &support::TestDb, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
+        Self::over(db.pool.clone(), clock, change).await
+    }
+
+    /// Another Granary over the same metadata, with connections of its own, as another process has them.
+    pub(crate) async fn beside(&self) -> Self {
+        let pool = PgPoolOptions::new().max_connections(5).connect_lazy_with((*self.app.db.connect_options()).clone());
+        Self::over(pool, Clock::System, |config| config.oidc.clone_from(&self.app.config.oidc)).await
+    }
+
+    async fn over(db: PgPool, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let home = support::home();
@@ -46,21 +59,21 @@ impl Site {
         change(&mut config);
         let app = App::new(Inner {
             config,
-            db: db.pool.clone(),
             catalogue: config::catalogue::load(None).unwrap(),
             platforms: BTreeMap::from([("local".to_owned(), Arc::new(Fake::default()) as Arc<dyn Platform>)]),
             installed: BTreeMap::from([(("local".to_owned(), EngineKind::PostgreSql), vec![Pretend::version()])]),
             engines: BTreeMap::from([(EngineKind::PostgreSql, Arc::new(Pretend::default()) as Arc<dyn Engine>)]),
             keyring: Keyring::open(&home.path().join("master.key")).unwrap(),
             clock,
-            changes: Changes::start(&db.pool),
+            changes: Changes::start(&db),
+            db,
             host: Uuid::nil(),
         });
         let shutdown = CancellationToken::new();
         let router = router(Web::new(app.clone(), shutdown.clone()).unwrap());
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future());
-        Self { app, url, shutdown, _home: home }
+        Self { app, url, shutdown, router, _home: home }
     }
 
     /// A browser that was never here.

@@ -293,7 +293,7 @@ impl Events {
         }
     }
 
-    async fn ends(&mut self) -> bool {
+    pub(super) async fn ends(&mut self) -> bool {
         timeout(PATIENCE, async { while self.next().await.is_some() {} }).await.is_ok()
     }
 }

@@ -8,7 +8,10 @@ use crate::{
     error::AppError,
     model::person::Me,
     server::{
-        db::{people, sessions},
+        db::{
+            changes::{Change, Subscription},
+            people, sessions,
+        },
         domain::Actor,
         state::App,
         web::{Web, address::ClientAddress, observe::RequestId},
@@ -109,5 +112,19 @@ impl Pass {
     pub async fn holds(&self, app: &App) -> bool {
         let Some(session) = self.session else { return false };
         sessions::admits(&app.db, &session, self.project, app.clock.now()).await.unwrap_or(true)
+    }
+
+    /// Waits until the session is ended, by whichever process. It may have been before `changes` was there, or while changes
+    /// could not be heard.
+    pub async fn ended(&self, app: &App, mut changes: Subscription) {
+        while self.holds(app).await {
+            loop {
+                match changes.next().await {
+                    Change::SessionEnded(ended) if Some(ended) == self.session => return,
+                    Change::Resync => break,
+                    Change::SessionEnded(_) | Change::Datastore { .. } => {}
+                }
+            }
+        }
     }
 }

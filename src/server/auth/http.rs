@@ -1,5 +1,7 @@
 //! How the issuer is spoken to: bounded in time and size, and never led elsewhere.
 
+use super::client::Trouble;
+use axum::http::StatusCode;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use std::{pin::Pin, time::Duration};
 
@@ -14,12 +16,29 @@ pub enum HttpError {
     /// The connection or the request failed.
     #[error(transparent)]
     Failed(#[from] reqwest::Error),
+    /// It is the issuer's own failure.
+    #[error("the answer is {0}")]
+    Broken(StatusCode),
+    /// It leads elsewhere.
+    #[error("the answer leads elsewhere, which is not followed")]
+    Elsewhere,
     /// More than any issuer needs to say.
     #[error("the answer is larger than {LARGEST} bytes")]
     TooLarge,
     /// Not HTTP.
     #[error(transparent)]
     Malformed(#[from] axum::http::Error),
+}
+
+impl HttpError {
+    /// What it means for a sign-in.
+    #[must_use]
+    pub fn trouble(self) -> Trouble {
+        match self {
+            Self::Failed(_) | Self::Broken(_) => Trouble::Away(self.into()),
+            Self::Elsewhere | Self::TooLarge | Self::Malformed(_) => Trouble::Refused(self.into()),
+        }
+    }
 }
 
 /// The client.
@@ -44,6 +63,12 @@ impl Http {
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let mut answer = self.0.execute(request.try_into()?).await?;
+        if answer.status().is_server_error() {
+            return Err(HttpError::Broken(answer.status()));
+        }
+        if answer.status().is_redirection() {
+            return Err(HttpError::Elsewhere);
+        }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
             if body.len() + chunk.len() > LARGEST {

@@ -5,6 +5,8 @@ pub mod client;
 pub mod current;
 pub mod dev_provider;
 mod http;
+mod known;
+pub mod logout;
 pub mod routes;
 pub mod session;
 pub mod trouble;

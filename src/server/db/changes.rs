@@ -1,5 +1,6 @@
 //! What changed: ids that PostgreSQL's NOTIFY carries to live pages and workers of every Granary process.
 
+use super::sessions::IdHash;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
@@ -14,7 +15,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// The channel that triggers of the schema notify on, with `<project> <datastore>`.
+/// The channel that triggers of the schema notify on, with `<project> <datastore>` or `session <hash of its id>`.
 const CHANNEL: &str = "granary_changes";
 /// How many changes a slow listener may be behind before it is told to read everything again.
 const BACKLOG: usize = 1024;
@@ -34,6 +35,8 @@ pub enum Change {
         /// The datastore.
         datastore: Uuid,
     },
+    /// A session in which somebody was signed in has ended.
+    SessionEnded(IdHash),
     /// Changes may have been missed: read again what matters.
     Resync,
 }
@@ -110,7 +113,16 @@ impl Changes {
 
 fn parse(payload: &str) -> Option<Change> {
     let (project, datastore) = payload.split_once(' ')?;
+    if project == "session" {
+        return Some(Change::SessionEnded(hash(datastore)?));
+    }
     Some(Change::Datastore { project: project.parse().ok()?, datastore: datastore.parse().ok()? })
+}
+
+/// 32 bytes in hexadecimal digits.
+fn hash(digits: &str) -> Option<IdHash> {
+    let bytes: Vec<u8> = digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect::<Option<_>>()?;
+    bytes.try_into().ok()
 }
 
 /// Changes from the moment it was made.
@@ -185,5 +197,8 @@ mod tests {
     fn a_foreign_payload_is_not_a_change() {
         assert_eq!(parse("x y"), None);
         assert_eq!(parse(""), None);
+        assert_eq!(parse("session 00"), None);
+        assert_eq!(parse(&format!("session {}", "é".repeat(32))), None);
+        assert_eq!(parse(&format!("session {}", "0a".repeat(32))), Some(Change::SessionEnded([10; 32])));
     }
 }

@@ -18,7 +18,8 @@ pub async fn connection(app: &App, actor: &Actor, id: Uuid, revealed: bool) -> R
     let (Some(endpoint), Some(ca)) = (view.endpoints.first(), &view.ca) else {
         return Err(AppError::Conflict("The endpoints are shown as soon as the datastore has been made.".to_owned()));
     };
-    let password = if revealed && actor.me.role >= Role::Owner { Some(password(app, id).await?) } else { None };
+    let may_reveal = actor.me.role >= Role::Owner;
+    let password = if revealed && may_reveal { Some(password(app, id).await?) } else { None };
     Ok(Connection {
         datastore: view.row.name,
         host: endpoint.host.clone(),
@@ -26,6 +27,7 @@ pub async fn connection(app: &App, actor: &Actor, id: Uuid, revealed: bool) -> R
         database: view.first.database,
         user: view.first.user,
         password,
+        may_reveal,
         ca_url: ca.url.clone(),
     })
 }

@@ -4,7 +4,7 @@ use super::Web;
 use crate::server::config::Config;
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, request::Parts},
+    http::{HeaderMap, HeaderName, Version, request::Parts, uri::Authority},
     middleware::Next,
     response::Response,
 };
@@ -52,12 +52,14 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
     address.or_else(|| hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok()).map(|a| a.to_canonical())
 }
 
-/// The host a request was sent to, without its port.
+/// The host a request was sent to, without its port. One that says so twice, and differently, was sent to none.
 #[must_use]
 pub fn host(parts: &Parts) -> Option<Host> {
-    let authority = parts.uri.authority().map(axum::http::uri::Authority::as_str).or_else(|| parts.headers.get("host")?.to_str().ok())?;
-    let host = authority.parse::<axum::http::uri::Authority>().ok()?.host().to_owned();
-    Host::parse(&host).ok()
+    let of_url = parts.uri.authority().map(|authority| Some(authority.clone()));
+    let of_headers = parts.headers.get_all("host").iter().map(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let named = |authority: Authority| Host::parse(authority.host()).ok().filter(|_| !authority.as_str().contains('@'));
+    let hosts = of_url.into_iter().chain(of_headers).map(|authority| authority.and_then(named));
+    hosts.reduce(|one, other| one.filter(|one| Some(one) == other.as_ref()))?
 }
 
 /// True for loopback addresses and `localhost`.
@@ -76,7 +78,25 @@ pub fn is_loopback(host: &Host<impl AsRef<str>>) -> bool {
 pub fn is_from_here(parts: &Parts) -> bool {
     peer(&parts.extensions).is_some_and(|peer| peer.is_loopback())
         && host(parts).is_some_and(|host| is_loopback(&host))
-        && !parts.headers.keys().any(|name| name == "forwarded" || name.as_str().starts_with("x-forwarded-"))
+        && !parts.headers.keys().any(is_of_a_proxy)
+}
+
+/// Headers that only something in between writes: the standards' and those of proxies and their vendors.
+fn is_of_a_proxy(name: &HeaderName) -> bool {
+    const NAMES: [&str; 10] = [
+        "forwarded",
+        "via",
+        "cdn-loop",
+        "client-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-real-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+    ];
+    const BEGINNINGS: [&str; 3] = ["x-forwarded", "x-original-", "x-envoy-"];
+    NAMES.contains(&name.as_str()) || BEGINNINGS.iter().any(|beginning| name.as_str().starts_with(beginning))
 }
 
 /// Whether the built-in provider, a door without a lock, may open for this request: everything about it is loopback.
@@ -87,6 +107,8 @@ pub fn may_use_dev_provider(parts: &Parts, config: &Config) -> bool {
         url.is_some_and(|url| url.host().is_some_and(|host| is_loopback(&host)))
     });
     is_from_here(parts)
+        // nginx, unless it is told otherwise, adds no header and names this host, but speaks HTTP/1.0, as no browser does.
+        && parts.version >= Version::HTTP_11
         && origin_is_here
         && config.oidc.is_none()
         && config.listen.ip().is_loopback()

@@ -87,12 +87,15 @@ impl Stream {
         (Self { web, actor, pass, to, beat: interval_at(Instant::now() + BEAT, BEAT), ready: Instant::now() }, response)
     }
 
-    /// Runs until it ends by itself, the reader goes, or Granary stops.
+    /// Runs until it ends by itself, the session is ended, the reader goes, or Granary stops.
     async fn run<F: Future<Output = Result<(), Ended>>>(self, follow: impl FnOnce(Self) -> F) {
-        let (shutdown, to) = (self.web.shutdown.clone(), self.to.clone());
+        let (web, pass, to) = (self.web.clone(), self.pass.clone(), self.to.clone());
+        // Not as one of the changes that are followed: a reader who is slow would learn of it late.
+        let changes = web.app.changes.subscribe();
         tokio::select! {
-            () = shutdown.cancelled() => {}
+            () = web.shutdown.cancelled() => {}
             () = to.closed() => {}
+            () = pass.ended(&web.app, changes) => {}
             _ = follow(self) => {}
         }
     }
@@ -140,7 +143,12 @@ async fn follow_one(mut stream: Stream, mut changes: Subscription, first: Snapsh
     let mut last = first;
     stream.send_snapshot(&last).await?;
     while last.status.is_some() {
-        stream.next(&mut changes, |change| !matches!(change, Change::Datastore { datastore, .. } if *datastore != id)).await?;
+        let concerns = |change: &Change| match change {
+            Change::Datastore { datastore, .. } => *datastore == id,
+            Change::Resync => true,
+            Change::SessionEnded(_) => false,
+        };
+        stream.next(&mut changes, concerns).await?;
         match stream.look(id).await {
             Ok(seen) if seen == last => {}
             Ok(seen) => {
@@ -158,12 +166,18 @@ async fn follow_one(mut stream: Stream, mut changes: Subscription, first: Snapsh
 async fn follow_all(mut stream: Stream, mut changes: Subscription) -> Result<(), Ended> {
     let own = stream.actor.me.project;
     loop {
-        let burst = stream.next(&mut changes, |change| !matches!(change, Change::Datastore { project, .. } if *project != own)).await?;
+        let concerns = |change: &Change| match change {
+            Change::Datastore { project, .. } => *project == own,
+            Change::Resync => true,
+            Change::SessionEnded(_) => false,
+        };
+        let burst = stream.next(&mut changes, concerns).await?;
         let mut ids = BTreeSet::new();
         for change in burst {
             match change {
                 Change::Datastore { datastore, .. } => drop(ids.insert(datastore)),
                 Change::Resync => stream.send(Event::default().event("resync").data("")).await?,
+                Change::SessionEnded(_) => {}
             }
         }
         for id in ids {

@@ -1,6 +1,7 @@
 //! Forms that work without JavaScript and lose nothing.
 //!
-//! A post that fails keeps what was typed in the session and leads back to its page, which takes it from there once.
+//! A post that fails keeps what was typed in the session and leads back to its page, which takes it from there once. What
+//! is kept are objects with an entry for each thing, so that posts of the same moment do not overwrite each other's.
 
 use super::{
     Web, context,
@@ -22,19 +23,19 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use leptos::server_fn::error::SERVER_FN_ERROR_HEADER;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use time::Duration;
 use tower_sessions::Session;
 use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
-const ATTEMPTS: &str = "attempts";
-const NOTICE: &str = "notice";
+const ATTEMPTS: &str = "attempts_by_form";
+const NOTICES: &str = "notices";
 const REVEALED: &str = "revealed";
 
-/// Attempts that a session keeps; the oldest gives way.
-const MOST_ATTEMPTS: usize = 5;
+/// Attempts that a session keeps, and notices; the oldest gives way.
+const MOST: usize = 5;
 /// Bytes of a value that are kept: more than any of our fields takes.
 const LONGEST_VALUE: usize = 8 << 10;
 /// Most bytes of a form.
@@ -43,6 +44,13 @@ pub const LARGEST_BODY: usize = 64 << 10;
 const LONGEST_PATH: usize = 2 << 10;
 /// How long a password stays revealed.
 const REVEAL: Duration = Duration::minutes(5);
+
+/// An attempt in the session; `id` grows with time.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    id: Uuid,
+    attempt: Attempt,
+}
 
 /// Answers a form post: on success the browser goes to the path that `result` holds, on failure back to the page it came
 /// from, where [`attempt`] finds what was typed. A caller that wants JSON gets the result itself.
@@ -73,12 +81,12 @@ pub async fn answer(form: &str, values: &[(&str, &str)], result: Result<String, 
 /// [`AppError::Unavailable`].
 pub async fn attempt(form: &str) -> Result<Option<Attempt>, AppError> {
     let session = context::session()?;
-    let mut attempts: Vec<Attempt> = read(&session, ATTEMPTS).await?.unwrap_or_default();
-    let found = attempts.iter().position(|a| a.form == form).map(|at| attempts.remove(at));
+    let mut attempts: BTreeMap<String, Kept> = read(&session, ATTEMPTS).await?;
+    let found = attempts.remove(form);
     if found.is_some() {
         write(&session, ATTEMPTS, &attempts).await?;
     }
-    Ok(found)
+    Ok(found.map(|kept| kept.attempt))
 }
 
 /// Leaves a line for the next page of this session.
@@ -86,18 +94,27 @@ pub async fn attempt(form: &str) -> Result<Option<Attempt>, AppError> {
 /// # Errors
 /// [`AppError::Unavailable`].
 pub async fn leave_notice(text: &str) -> Result<(), AppError> {
-    write(&context::session()?, NOTICE, &text).await
+    let session = context::session()?;
+    let mut notices: BTreeMap<Uuid, String> = read(&session, NOTICES).await?;
+    notices.insert(Uuid::now_v7(), text.to_owned());
+    while notices.len() > MOST {
+        notices.pop_first();
+    }
+    write(&session, NOTICES, &notices).await
 }
 
-/// The line that was left; taken out, so that it is shown once.
+/// The lines that were left; taken out, so that they are shown once.
 ///
 /// # Errors
 /// [`AppError::Unavailable`].
 pub async fn notice() -> Result<Option<String>, AppError> {
     let session = context::session()?;
-    let Some(text) = read(&session, NOTICE).await? else { return Ok(None) };
-    session.remove_value(NOTICE).await.map_err(|e| away(&e))?;
-    Ok(Some(text))
+    let notices: BTreeMap<Uuid, String> = read(&session, NOTICES).await?;
+    if notices.is_empty() {
+        return Ok(None);
+    }
+    session.remove_value(NOTICES).await.map_err(|e| away(&e))?;
+    Ok(Some(notices.into_values().collect::<Vec<_>>().join(" ")))
 }
 
 /// Lets this session see the first password of a datastore for five minutes.
@@ -107,7 +124,7 @@ pub async fn notice() -> Result<Option<String>, AppError> {
 pub async fn reveal(datastore: Uuid) -> Result<(), AppError> {
     let session = context::session()?;
     let now = context::app()?.clock.now();
-    let mut until: BTreeMap<Uuid, i64> = read(&session, REVEALED).await?.unwrap_or_default();
+    let mut until: BTreeMap<Uuid, i64> = read(&session, REVEALED).await?;
     until.retain(|_, until| *until > now.unix_timestamp());
     until.insert(datastore, (now + REVEAL).unix_timestamp());
     write(&session, REVEALED, &until).await
@@ -118,7 +135,7 @@ pub async fn reveal(datastore: Uuid) -> Result<(), AppError> {
 /// # Errors
 /// [`AppError::Unavailable`].
 pub async fn is_revealed(datastore: Uuid) -> Result<bool, AppError> {
-    let until: BTreeMap<Uuid, i64> = read(&context::session()?, REVEALED).await?.unwrap_or_default();
+    let until: BTreeMap<Uuid, i64> = read(&context::session()?, REVEALED).await?;
     let now = context::app()?.clock.now().unix_timestamp();
     Ok(until.get(&datastore).is_some_and(|until| *until > now))
 }
@@ -200,10 +217,14 @@ async fn keep(session: &Session, form: &str, values: Vec<(String, String)>, erro
         other => (FieldErrors::default(), Some(other.to_string())),
     };
     let values = values.into_iter().filter(|(name, _)| !name.contains("password")).map(|(name, value)| (name, bounded(&value))).collect();
-    let mut attempts: Vec<Attempt> = read(session, ATTEMPTS).await?.unwrap_or_default();
-    attempts.retain(|a| a.form != form);
-    attempts.push(Attempt { form: form.to_owned(), values, errors, message });
-    attempts.drain(..attempts.len().saturating_sub(MOST_ATTEMPTS));
+    let mut attempts: BTreeMap<String, Kept> = read(session, ATTEMPTS).await?;
+    let attempt = Attempt { form: form.to_owned(), values, errors, message };
+    attempts.insert(form.to_owned(), Kept { id: Uuid::now_v7(), attempt });
+    while attempts.len() > MOST
+        && let Some(oldest) = attempts.iter().min_by_key(|(_, kept)| kept.id).map(|(form, _)| form.clone())
+    {
+        attempts.remove(&oldest);
+    }
     write(session, ATTEMPTS, &attempts).await
 }
 
@@ -246,8 +267,8 @@ pub fn own_path(path: &str) -> Option<&str> {
     (plain && page && path.starts_with('/') && !path.starts_with("//")).then_some(path)
 }
 
-async fn read<T: DeserializeOwned>(session: &Session, key: &str) -> Result<Option<T>, AppError> {
-    session.get(key).await.map_err(|e| away(&e))
+async fn read<T: DeserializeOwned + Default>(session: &Session, key: &str) -> Result<T, AppError> {
+    Ok(session.get(key).await.map_err(|e| away(&e))?.unwrap_or_default())
 }
 
 async fn write(session: &Session, key: &str, value: &impl Serialize) -> Result<(), AppError> {

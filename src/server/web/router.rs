@@ -13,7 +13,7 @@ use axum::{
     http::{Method, StatusCode, header, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Redirect, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use leptos::{nonce::use_nonce, prelude::*};
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_async_with_context};
@@ -28,24 +28,43 @@ const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 
 const SIGN_IN: &str = "/sign-in";
 
+/// Beside pages and server functions: what needs to know who asks.
+pub(crate) fn personal() -> [(&'static str, MethodRouter<Web>); 6] {
+    [
+        ("/events", get(events::project)),
+        ("/datastores/{id}/events", get(events::datastore)),
+        ("/auth/start", post(auth::routes::start)),
+        ("/auth/callback", get(auth::routes::callback)),
+        ("/auth/sign-out", post(auth::routes::sign_out)),
+        ("/auth/sign-out-everywhere", post(auth::routes::sign_out_everywhere)),
+    ]
+}
+
+/// What is the same for everybody.
+pub(crate) fn public() -> [(&'static str, MethodRouter<Web>); 6] {
+    [
+        ("/auth/back-channel-logout", post(auth::logout::back_channel)),
+        ("/pkg/{*path}", get(assets::serve)),
+        ("/ca/{file}", get(ca::show)),
+        ("/healthz", get(health::healthz)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(metrics::show)),
+    ]
+}
+
+/// A router of a table: tests walk over the same tables.
+pub(crate) fn of(table: impl IntoIterator<Item = (&'static str, MethodRouter<Web>)>) -> Router<Web> {
+    table.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+}
+
 /// All of it.
 pub fn router(web: Web) -> Router {
-    // What needs to know who asks.
     let known = |router: Router<Web>| {
         router.layer(from_fn_with_state(web.clone(), auth::current::layer)).layer(auth::session::layer(&web.app)).layer(from_fn(auth::trouble::layer))
     };
-    let live = Router::new().route("/events", get(events::project)).route("/datastores/{id}/events", get(events::datastore));
-    let sign_in = Router::new()
-        .route("/auth/start", post(auth::routes::start))
-        .route("/auth/callback", get(auth::routes::callback))
-        .route("/auth/sign-out", post(auth::routes::sign_out));
-    let anybody = Router::new()
-        .route("/pkg/{*path}", get(assets::serve))
-        .route("/ca/{file}", get(ca::show))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::show))
-        .nest("/dev/oidc", auth::dev_provider::routes(&web));
+    let (sign_in, live): (Vec<_>, Vec<_>) = personal().into_iter().partition(|(path, _)| path.starts_with("/auth/"));
+    let (sign_in, live) = (of(sign_in), of(live));
+    let anybody = of(public()).nest(auth::dev_provider::PATH, auth::dev_provider::routes(&web));
     // From the inside out: the last one sees a request first.
     known(pages(&web).merge(live))
         .merge(anybody)

@@ -54,8 +54,19 @@ fn why(error: &str) -> &'static str {
     match error {
         "denied" => "The provider did not sign you in. Nothing was changed; try again, or use another account.",
         "not-allowed" => "This account is not among those that may use this Granary. Ask whoever runs it to add you.",
-        "expired" => "The sign-in took too long, or was begun in another window. Try again.",
+        "expired" => "The sign-in took too long, was used already, or was begun in another browser. Begin again here.",
         "unreachable" => "The sign-in provider does not answer. Your databases go on. Try again in a moment.",
-        _ => "The sign-in did not succeed. Try again.",
+        "clock" => {
+            "The provider's answer is dated in the past or in the future, so nobody was signed in. Try again; if this comes again, \
+             tell whoever runs this Granary that its clock and the provider's differ."
+        }
+        "setup" => {
+            "The provider does not accept this Granary as its client, so nobody can sign in. Trying again will not help: tell whoever \
+             runs this Granary. Its client id, secret and redirect URI must be those that the provider knows."
+        }
+        _ => {
+            "The provider's answer could not be trusted, so nobody was signed in. Try again; if this comes again, tell whoever runs \
+             this Granary. Its log says what was wrong."
+        }
     }
 }

@@ -10,7 +10,7 @@ mod page;
 
 use crate::server::{
     config::Config,
-    web::{Web, address, errors},
+    web::{Web, address, errors, router},
 };
 use axum::{
     Form, Json, Router,
@@ -18,7 +18,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse, Redirect, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use keys::Keys;
@@ -107,18 +107,22 @@ impl DevProvider {
     }
 }
 
+/// What stands under [`PATH`].
+pub(crate) fn table() -> [(&'static str, MethodRouter<Web>); 6] {
+    [
+        ("/.well-known/openid-configuration", get(metadata)),
+        ("/jwks", get(jwks)),
+        ("/authorize", get(ask).post(answer)),
+        ("/token", post(token)),
+        ("/userinfo", get(user_info)),
+        ("/end_session", get(end_session)),
+    ]
+}
+
 /// Its routes, under [`PATH`].
 pub fn routes(web: &Web) -> Router<Web> {
     let Some(provider) = web.auth.dev_provider.clone() else { return Router::new() };
-    Router::new()
-        .route("/.well-known/openid-configuration", get(metadata))
-        .route("/jwks", get(jwks))
-        .route("/authorize", get(ask).post(answer))
-        .route("/token", post(token))
-        .route("/userinfo", get(user_info))
-        .route("/end_session", get(end_session))
-        .layer(axum::Extension(provider))
-        .layer(from_fn_with_state(web.clone(), door))
+    router::of(table()).layer(axum::Extension(provider)).layer(from_fn_with_state(web.clone(), door))
 }
 
 type Provider = axum::Extension<Arc<DevProvider>>;

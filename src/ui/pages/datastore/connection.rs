@@ -52,6 +52,8 @@ pub(super) fn Password(
     datastore: Uuid,
     /// The password while it is revealed to this session.
     password: Option<String>,
+    /// Whether this person may reveal it.
+    may_reveal: bool,
 ) -> impl IntoView {
     match password {
         Some(password) => view! {
@@ -67,8 +69,13 @@ pub(super) fn Password(
                 <span aria-label="hidden" role="img" class="dots">
                     "••••••••••••"
                 </span>
-                <PostButton action=Reveal::url() label="Reveal password" look="small" glyph=Glyph::Eye fields=vec![("id", datastore.to_string())] />
+                {may_reveal
+                    .then(|| {
+                        let fields = vec![("id", datastore.to_string())];
+                        view! { <PostButton action=Reveal::url() label="Reveal password" look="small" glyph=Glyph::Eye fields /> }
+                    })}
             </span>
+            {(!may_reveal).then(|| view! { <span class="hint">"The project's owner can reveal it."</span> })}
         }
         .into_any(),
     }

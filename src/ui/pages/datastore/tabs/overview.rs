@@ -109,7 +109,7 @@ fn Endpoints(view: DatastoreView, connection: Option<Connection>) -> impl IntoVi
                     <code>{connection.database}</code>
                 </Fact>
                 <Fact name="Password">
-                    <Password datastore=view.row.id password=connection.password />
+                    <Password datastore=view.row.id password=connection.password may_reveal=connection.may_reveal />
                 </Fact>
             </dl>
             {(view.trusted_sources == 0)

@@ -41,7 +41,7 @@ pub fn Users() -> impl IntoView {
 
 #[component]
 fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
-    let hidden = connection.password.is_none();
+    let (hidden, may_reveal) = (connection.password.is_none(), connection.may_reveal);
     let snippets = snippets(view.row.engine, &connection);
     let file = connection.ca_file();
     let target = format!("For user {}, database {}, primary endpoint {}:{}.", connection.user, connection.database, connection.host, connection.port);
@@ -55,7 +55,7 @@ fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
                     <code>{connection.database}</code>
                 </Fact>
                 <Fact name="Password">
-                    <Password datastore=view.row.id password=connection.password />
+                    <Password datastore=view.row.id password=connection.password may_reveal />
                 </Fact>
             </dl>
         </Card>
@@ -76,7 +76,11 @@ fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
                         </div>
                     }
                 })}
-            {hidden.then(|| view! { <p class="hint">"YOUR-PASSWORD stands for the password until you reveal it above."</p> })}
+            {hidden
+                .then(|| {
+                    let until = if may_reveal { " until you reveal it above." } else { "." };
+                    view! { <p class="hint">{format!("YOUR-PASSWORD stands for the password{until}")}</p> }
+                })}
             <Switcher id="snippet" legend="Connect with" views=switches("snippet", snippets) />
         </Card>
         {view.ca.map(|ca| view! { <Authority ca file /> })}
