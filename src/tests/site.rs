@@ -8,6 +8,7 @@ use crate::server::{
     crypto::keyring::Keyring,
     db::changes::Changes,
     engine::Engine,
+    monitor::pulse::Pulse,
     platform::{Platform, fake::Fake},
     state::{App, Clock, Inner},
     web::{Web, router::router},
@@ -55,6 +56,7 @@ impl Site {
             keyring: Keyring::open(&home.path().join("master.key")).unwrap(),
             clock,
             changes: Changes::start(&db.pool),
+            pulse: Pulse::default(),
             host: Uuid::nil(),
         });
         let shutdown = CancellationToken::new();

@@ -138,7 +138,8 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    const ALL: [Self; 6] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew];
+    /// Every kind.
+    pub const ALL: [Self; 6] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew];
 
     /// Id in the metadata database.
     #[must_use]

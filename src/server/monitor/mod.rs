@@ -2,4 +2,5 @@
 //! only jobs act.
 
 pub mod decide;
+pub mod pulse;
 pub mod run;

@@ -59,16 +59,19 @@ pub async fn run(app: App, stop: CancellationToken) {
 
 async fn round(app: &App, written: &Mutex<HashMap<Uuid, Written>>) -> anyhow::Result<()> {
     let ids = db::observed::watched(&app.db, app.host).await?;
+    app.pulse.watch(&ids);
     if let Ok(mut written) = written.lock() {
         written.retain(|id, _| ids.binary_search(id).is_ok());
     }
     futures::stream::iter(ids)
         .for_each_concurrent(TOGETHER, |id| async move {
-            if let Err(error) = look(app, id, written).await {
-                tracing::warn!(datastore = %id, error = format!("{error:#}"), "could not look at a datastore");
+            match look(app, id, written).await {
+                Ok(()) => app.pulse.looked(id),
+                Err(error) => tracing::warn!(datastore = %id, error = format!("{error:#}"), "could not look at a datastore"),
             }
         })
         .await;
+    app.pulse.rounded();
     Ok(())
 }
 
@@ -124,7 +127,7 @@ async fn heal(app: &App, plan: &Plan, why: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     tracing::warn!(datastore = %plan.id, why, "starting again");
-    db::jobs::enqueue(&mut tx, NewJob { project: plan.project, datastore: plan.id, host: app.host, kind: JobKind::Heal, requested_by: None }).await?;
+    db::jobs::enqueue(&mut tx, NewJob { project: plan.project, datastore: plan.id, host: app.host, kind: JobKind::Heal, requested_by: None, request_id: None }).await?;
     db::events::write_own(&mut tx, plan.project, plan.id, "Start again", why).await?;
     tx.commit().await?;
     Ok(())
@@ -133,7 +136,7 @@ async fn heal(app: &App, plan: &Plan, why: &str) -> anyhow::Result<()> {
 async fn renew(app: &App) -> anyhow::Result<()> {
     for (datastore, project) in db::observed::expiring(&app.db, app.host, RENEW_DAYS).await? {
         let mut tx = app.db.begin().await?;
-        db::jobs::enqueue(&mut tx, NewJob { project, datastore, host: app.host, kind: JobKind::Renew, requested_by: None }).await?;
+        db::jobs::enqueue(&mut tx, NewJob { project, datastore, host: app.host, kind: JobKind::Renew, requested_by: None, request_id: None }).await?;
         db::events::write_own(&mut tx, project, datastore, "Renew certificates", "they end within 30 days").await?;
         tx.commit().await?;
     }
