@@ -4,8 +4,10 @@
 
 mod auth;
 mod domain;
+mod exposition;
 pub(crate) mod issuer;
 mod jobs;
+mod measures;
 pub(crate) mod pretend;
 mod real;
 pub(crate) mod site;

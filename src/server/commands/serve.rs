@@ -6,8 +6,7 @@ use crate::server::{
     config::Config,
     db::{metadata, sessions},
     jobs::{faults::Faults, runner::Runner},
-    measures,
-    monitor,
+    measures, monitor,
     state::App,
     web::{Web, router::router},
 };

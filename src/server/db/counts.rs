@@ -54,9 +54,10 @@ pub async fn read(pool: &PgPool, host: Uuid) -> sqlx::Result<Counts> {
     )
     .fetch_all(&mut *connection)
     .await?;
-    let first_certificate_end = sqlx::query_scalar!("SELECT min(certificate_expires_at) FROM datastores WHERE host_id = $1 AND deleted_at IS NULL", host)
-        .fetch_one(&mut *connection)
-        .await?;
+    let first_certificate_end =
+        sqlx::query_scalar!("SELECT min(certificate_expires_at) FROM datastores WHERE host_id = $1 AND deleted_at IS NULL", host)
+            .fetch_one(&mut *connection)
+            .await?;
     Ok(Counts {
         jobs: jobs.into_iter().map(|r| (r.kind, r.state, r.n)).collect(),
         oldest_wait: Duration::try_from_secs_f64(oldest_wait).unwrap_or_default(),

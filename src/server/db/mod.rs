@@ -2,6 +2,7 @@
 
 pub mod authorities;
 pub mod changes;
+pub mod checkup;
 pub mod counts;
 pub mod creation;
 pub mod datastores;

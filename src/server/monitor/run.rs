@@ -127,7 +127,11 @@ async fn heal(app: &App, plan: &Plan, why: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     tracing::warn!(datastore = %plan.id, why, "starting again");
-    db::jobs::enqueue(&mut tx, NewJob { project: plan.project, datastore: plan.id, host: app.host, kind: JobKind::Heal, requested_by: None, request_id: None }).await?;
+    db::jobs::enqueue(
+        &mut tx,
+        NewJob { project: plan.project, datastore: plan.id, host: app.host, kind: JobKind::Heal, requested_by: None, request_id: None },
+    )
+    .await?;
     db::events::write_own(&mut tx, plan.project, plan.id, "Start again", why).await?;
     tx.commit().await?;
     Ok(())

@@ -19,8 +19,8 @@ pub mod router;
 use super::{auth::Auth, measures, state::App};
 use assets::Assets;
 use axum::extract::FromRef;
-use leptos::config::LeptosOptions;
 use events::Streams;
+use leptos::config::LeptosOptions;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 

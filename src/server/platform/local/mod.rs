@@ -16,6 +16,7 @@ mod proc;
 mod processes;
 mod record;
 mod run;
+pub mod survey;
 #[cfg(test)]
 mod tests;
 mod users;
