@@ -5,6 +5,7 @@ use super::{
     crypto::keyring::Keyring,
     db::{changes::Changes, metadata},
     engine::{self, Engine, Installed},
+    monitor::pulse::Pulse,
     platform::{Platform, local::Local},
     state::{App, Clock, Inner},
 };
@@ -35,6 +36,7 @@ pub async fn assemble(config: Config, options: PgConnectOptions) -> anyhow::Resu
     Ok(App::new(Inner {
         keyring: Keyring::open(&config.key_file())?,
         changes: Changes::start(&db),
+        pulse: Pulse::default(),
         host: host_id(&config.home)?,
         clock: Clock::System,
         db,

@@ -9,6 +9,7 @@ pub mod db;
 pub mod domain;
 pub mod engine;
 pub mod jobs;
+pub mod measures;
 pub mod monitor;
 pub mod platform;
 pub mod state;

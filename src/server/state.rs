@@ -5,6 +5,7 @@ use super::{
     crypto::keyring::Keyring,
     db::changes::Changes,
     engine::{Engine, Installed},
+    monitor::pulse::Pulse,
     platform::Platform,
 };
 use crate::model::{catalogue::Catalogue, engine::EngineKind};
@@ -59,6 +60,8 @@ pub struct Inner {
     pub clock: Clock,
     /// Tells live pages and workers what changed.
     pub changes: Changes,
+    /// When the monitor looked last.
+    pub pulse: Pulse,
     /// Id of this home on this machine: `local` work belongs to it.
     pub host: Uuid,
 }

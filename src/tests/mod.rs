@@ -5,9 +5,11 @@
 mod auth;
 pub(crate) mod browser;
 mod domain;
+mod exposition;
 pub(crate) mod issuer;
 mod jobs;
 mod luck;
+mod measures;
 pub(crate) mod pretend;
 mod real;
 pub(crate) mod site;

@@ -8,6 +8,7 @@ use crate::server::{
     crypto::keyring::Keyring,
     db::changes::Changes,
     engine::Engine,
+    monitor::pulse::Pulse,
     platform::{Platform, fake::Fake},
     state::{App, Clock, Inner},
     web::{Web, router::router},
@@ -66,6 +67,7 @@ impl Site {
             keyring: Keyring::open(&home.path().join("master.key")).unwrap(),
             clock,
             changes: Changes::start(&db),
+            pulse: Pulse::default(),
             db,
             host: Uuid::nil(),
         });

@@ -17,6 +17,7 @@ use crate::{
         domain::{self, Actor},
         engine::Engine,
         jobs::{faults::Faults, runner::Runner},
+        monitor::pulse::Pulse,
         platform::{Platform, fake::Fake},
         state::{App, Clock, Inner},
     },
@@ -133,6 +134,7 @@ fn app(db: &support::TestDb, home: &tempfile::TempDir, platform: Arc<Fake>, engi
         keyring: Keyring::open(&home.path().join("master.key")).unwrap(),
         clock: Clock::System,
         changes: Changes::start(&db.pool),
+        pulse: Pulse::default(),
         host,
     })
 }

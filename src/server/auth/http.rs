@@ -61,6 +61,14 @@ impl Http {
         Ok(Self(client.build()?))
     }
 
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, url: &str) -> Result<HttpResponse, HttpError> {
+        self.send(axum::http::Request::get(url).body(Vec::new())?).await
+    }
+
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let mut answer = self.0.execute(request.try_into()?).await?;
         if answer.status().is_server_error() {

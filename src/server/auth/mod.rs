@@ -4,7 +4,7 @@ pub mod allow;
 pub mod client;
 pub mod current;
 pub mod dev_provider;
-mod http;
+pub mod http;
 mod known;
 pub mod logout;
 pub mod routes;

@@ -70,6 +70,12 @@ pub(super) async fn stop_all(home: &Path) -> anyhow::Result<usize> {
     Ok(running.len())
 }
 
+/// Those that run; touches nothing.
+pub(super) fn running(home: &Path) -> Vec<Owner> {
+    let entries = fs::read_dir(folder(home)).into_iter().flatten().flatten();
+    entries.filter_map(|entry| read(&entry.path())).filter(|owner| !owner.is_proved_dead()).collect()
+}
+
 fn read(path: &Path) -> Option<Owner> {
     let text = fs::read_to_string(path).ok()?;
     let (boot_id, start_ticks) = text.trim().split_once(' ')?;

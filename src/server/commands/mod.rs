@@ -1,5 +1,6 @@
 //! The command line.
 
+mod doctor;
 mod down;
 mod engines;
 mod instance;
@@ -42,6 +43,12 @@ enum Command {
     Down,
     /// Bring the metadata database up to date, as “serve” does at its start.
     Migrate,
+    /// Say what is wrong with this installation, and what to do. Changes nothing. Ends with 1 when there is a problem.
+    Doctor {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// List the database versions found on this machine, and how long each is supported.
     Engines,
 }
@@ -49,26 +56,28 @@ enum Command {
 /// Runs what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = Config::from_env().map_err(anyhow::Error::from).and_then(|config| {
-        logging::start(&config)?;
-        run(&cli.command, config)
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("granary: {error:#}");
-            if error.is::<Problems>() { ASKED_WRONGLY.into() } else { ExitCode::FAILURE }
-        }
-    }
+    run(&Cli::parse().command).unwrap_or_else(|error| {
+        eprintln!("granary: {error:#}");
+        if error.is::<Problems>() { ASKED_WRONGLY.into() } else { ExitCode::FAILURE }
+    })
 }
 
 #[tokio::main]
-async fn run(command: &Command, config: Config) -> anyhow::Result<()> {
+async fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve { die, freeze } => serve::run(config, Faults { die: *die, freeze: *freeze }).await,
-        Command::Down => down::run(config).await,
-        Command::Migrate => migrate::run(&config).await,
-        Command::Engines => engines::run(&config).await,
+        Command::Serve { die, freeze } => serve::run(settings()?, Faults { die: *die, freeze: *freeze }).await?,
+        Command::Down => down::run(settings()?).await?,
+        Command::Migrate => migrate::run(&settings()?).await?,
+        Command::Engines => engines::run(&settings()?).await?,
+        // Wrong settings are among what it finds.
+        Command::Doctor { json } => return Ok(doctor::run(Config::from_env(), *json).await),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the settings and begins to log as they say.
+fn settings() -> anyhow::Result<Config> {
+    let config = Config::from_env()?;
+    logging::start(&config)?;
+    Ok(config)
 }

@@ -6,9 +6,9 @@ use crate::server::{
     config::Config,
     db::{metadata, sessions},
     jobs::{faults::Faults, runner::Runner},
-    monitor,
+    measures, monitor,
     state::App,
-    web::{Web, metrics, router::router},
+    web::{Web, router::router},
 };
 use anyhow::Context;
 use std::{net::SocketAddr, time::Duration};
@@ -108,7 +108,7 @@ async fn look_after(app: App) {
                 }
             }
             _ = upkeep.tick() => {
-                if let Some(recorder) = metrics::recorder() {
+                if let Some(recorder) = measures::recorder() {
                     recorder.run_upkeep();
                 }
             }

@@ -60,6 +60,18 @@ impl Keyring {
         read(&file).with_context(|| format!("{} cannot be used as the master key", path.display()))
     }
 
+    /// Reads the master key as [`Keyring::open`] does; `None` when there is none. Makes nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be read, belongs to somebody else, can be read by others, or is not a key.
+    pub fn existing(path: &Path) -> anyhow::Result<Option<Self>> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.with_context(|| format!("the master key at {} cannot be opened", path.display()))?,
+        };
+        read(&file).map(Some).with_context(|| format!("{} cannot be used as the master key", path.display()))
+    }
+
     fn new(key: SecretBox<[u8; KEY_BYTES]>) -> Self {
         let digest = Sha256::new().chain_update(b"granary master key id").chain_update(key.expose_secret()).finalize();
         let mut id = [0; ID_BYTES];

@@ -37,14 +37,16 @@ pub async fn is_under_way(tx: &mut PgConnection, datastore: Uuid, kind: JobKind)
         .is_some())
 }
 
-/// Queues a failed job again, with all its attempts and time.
+/// Queues a failed job again, with all its attempts and time. From here on it is this request's work.
 ///
 /// # Errors
 /// Of the database.
-pub async fn retry(tx: &mut PgConnection, job: Uuid) -> sqlx::Result<()> {
+pub async fn retry(tx: &mut PgConnection, job: Uuid, request_id: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE jobs SET state = 'queued', attempt = 0, spent_ms = 0, not_before = now(), finished_at = NULL, cancel_requested = false WHERE id = $1",
-        job
+        "UPDATE jobs SET state = 'queued', attempt = 0, spent_ms = 0, not_before = now(), finished_at = NULL, cancel_requested = false,
+         request_id = $2 WHERE id = $1",
+        job,
+        request_id
     )
     .execute(tx)
     .await?;
@@ -69,15 +71,17 @@ pub async fn ask_to_stop(tx: &mut PgConnection, job: Uuid) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Queues a job that nobody works on to undo what it made.
+/// Queues a job that nobody works on to undo what it made. From here on it is this request's work.
 ///
 /// # Errors
 /// Of the database.
-pub async fn undo(tx: &mut PgConnection, job: Uuid, first: Step) -> sqlx::Result<()> {
+pub async fn undo(tx: &mut PgConnection, job: Uuid, first: Step, request_id: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE jobs SET state = 'queued', undoing = true, step = $2, attempt = 0, spent_ms = 0, not_before = now(), finished_at = NULL WHERE id = $1",
+        "UPDATE jobs SET state = 'queued', undoing = true, step = $2, attempt = 0, spent_ms = 0, not_before = now(), finished_at = NULL,
+         request_id = $3 WHERE id = $1",
         job,
-        first.id()
+        first.id(),
+        request_id
     )
     .execute(tx)
     .await?;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// A job to write.
 #[derive(Debug, Clone, Copy)]
-pub struct NewJob {
+pub struct NewJob<'a> {
     /// Its project.
     pub project: Uuid,
     /// Its datastore.
@@ -18,23 +18,27 @@ pub struct NewJob {
     pub kind: JobKind,
     /// Who asked; `None` when Granary itself did.
     pub requested_by: Option<Uuid>,
+    /// The request in which that was asked: every line that the log has of the work carries it.
+    pub request_id: Option<&'a str>,
 }
 
 /// Writes a job in the transaction that made it necessary.
 ///
 /// # Errors
 /// Of the database.
-pub async fn enqueue(tx: &mut PgConnection, job: NewJob) -> sqlx::Result<Uuid> {
+pub async fn enqueue(tx: &mut PgConnection, job: NewJob<'_>) -> sqlx::Result<Uuid> {
     let id = Uuid::now_v7();
     sqlx::query!(
-        "INSERT INTO jobs (id, project_id, datastore_id, host_id, kind, state, time_limit_ms, requested_by) VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7)",
+        "INSERT INTO jobs (id, project_id, datastore_id, host_id, kind, state, time_limit_ms, requested_by, request_id)
+         VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8)",
         id,
         job.project,
         job.datastore,
         job.host,
         job.kind.id(),
         i64::try_from(job.kind.time_limit().as_millis()).unwrap_or(i64::MAX),
-        job.requested_by
+        job.requested_by,
+        job.request_id
     )
     .execute(tx)
     .await?;
@@ -64,6 +68,8 @@ pub struct Leased {
     pub time_left: Duration,
     /// Fencing token.
     pub token: i64,
+    /// The request that asked for it; `None` when Granary itself did.
+    pub request_id: Option<String>,
 }
 
 /// Takes the first job of this host that may run: earlier work of the same datastore comes first, whatever its state. Spares
@@ -86,7 +92,7 @@ pub async fn claim(pool: &PgPool, host: Uuid, worker: Uuid) -> sqlx::Result<Opti
                 SELECT FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND e.state IN ('queued', 'running', 'failed'))
               AND (j.kind <> 'prepare' OR NOT EXISTS (SELECT FROM jobs r WHERE r.host_id = j.host_id AND r.state = 'running'))
             ORDER BY j.kind = 'prepare', j.seq FOR UPDATE SKIP LOCKED LIMIT 1)
-        RETURNING id, project_id, datastore_id, kind, step, undoing, cancel_requested, attempt, time_limit_ms - spent_ms AS "left!", lease_token AS "token!""#,
+        RETURNING id, project_id, datastore_id, kind, step, undoing, cancel_requested, attempt, time_limit_ms - spent_ms AS "left!", lease_token AS "token!", request_id"#,
         host,
         worker,
         LONGEST_BACKOFF.as_secs_f64()
@@ -104,6 +110,7 @@ pub async fn claim(pool: &PgPool, host: Uuid, worker: Uuid) -> sqlx::Result<Opti
         attempt: r.attempt,
         time_left: Duration::from_millis(u64::try_from(r.left).unwrap_or(0)),
         token: r.token,
+        request_id: r.request_id,
     }))
 }
 

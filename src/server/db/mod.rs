@@ -2,6 +2,8 @@
 
 pub mod authorities;
 pub mod changes;
+pub mod checkup;
+pub mod counts;
 pub mod creation;
 pub mod datastores;
 pub mod drafts;

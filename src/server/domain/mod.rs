@@ -50,7 +50,14 @@ struct Change {
 impl Change {
     /// Writes a job for it.
     async fn enqueue(&mut self, actor: &Actor, id: Uuid, kind: JobKind) -> Result<(), AppError> {
-        let job = NewJob { project: actor.me.project, datastore: id, host: self.datastore.host, kind, requested_by: Some(actor.me.person) };
+        let job = NewJob {
+            project: actor.me.project,
+            datastore: id,
+            host: self.datastore.host,
+            kind,
+            requested_by: Some(actor.me.person),
+            request_id: Some(&actor.request_id),
+        };
         db::jobs::enqueue(&mut self.tx, job).await?;
         Ok(())
     }

@@ -202,7 +202,8 @@ async fn insert(app: &App, actor: &Actor, tx: &mut PgConnection, wanted: &NewDat
     if let Some(net) = wanted.allow {
         db::firewall::add(tx, project, id, net, "Added with the datastore", actor.me.person).await?;
     }
-    db::jobs::enqueue(tx, NewJob { project, datastore: id, host: app.host, kind: JobKind::Create, requested_by: Some(actor.me.person) }).await?;
+    let (requested_by, request_id) = (Some(actor.me.person), Some(actor.request_id.as_str()));
+    db::jobs::enqueue(tx, NewJob { project, datastore: id, host: app.host, kind: JobKind::Create, requested_by, request_id }).await?;
     let what = format!(
         "{} {} “{}”, {}, {} of storage{}",
         wanted.engine,

@@ -27,7 +27,7 @@ pub async fn retry(app: &App, actor: &Actor, id: Uuid, job: Uuid) -> Result<(), 
     if found.state != "failed" {
         return Err(AppError::Conflict("This job does not wait for a Retry any more.".to_owned()));
     }
-    db::job_acts::retry(&mut act.tx, job).await?;
+    db::job_acts::retry(&mut act.tx, job, &actor.request_id).await?;
     if found.kind == JobKind::Create && !found.undoing {
         db::lifecycle::creating(&mut act.tx, id).await?;
     }
@@ -47,7 +47,7 @@ pub async fn abandon(app: &App, actor: &Actor, id: Uuid, job: Uuid) -> Result<()
         return Err(AppError::Conflict("This job cannot be abandoned now.".to_owned()));
     }
     match found.kind.undo() {
-        Some(undo) => begin_undo(&mut act.tx, id, job, undo).await?,
+        Some(undo) => begin_undo(&mut act.tx, actor, id, job, undo).await?,
         None => db::job_acts::give_up(&mut act.tx, job, "abandoned").await?,
     }
     db::events::write(&mut act.tx, actor, Some(id), "Abandon", found.kind.label()).await?;
@@ -68,7 +68,7 @@ pub async fn cancel(app: &App, actor: &Actor, id: Uuid, job: Uuid) -> Result<(),
     match (found.state.as_str(), found.kind.undo()) {
         ("running", _) => db::job_acts::ask_to_stop(&mut act.tx, job).await?,
         // Even a creation that never began has a row, a name and secrets to give back.
-        (_, Some(undo)) => begin_undo(&mut act.tx, id, job, undo).await?,
+        (_, Some(undo)) => begin_undo(&mut act.tx, actor, id, job, undo).await?,
         (_, None) => db::job_acts::give_up(&mut act.tx, job, "cancelled").await?,
     }
     db::events::write(&mut act.tx, actor, Some(id), "Cancel", found.kind.label()).await?;
@@ -76,9 +76,9 @@ pub async fn cancel(app: &App, actor: &Actor, id: Uuid, job: Uuid) -> Result<(),
     Ok(())
 }
 
-async fn begin_undo(tx: &mut PgConnection, datastore: Uuid, job: Uuid, undo: &[Step]) -> Result<(), AppError> {
+async fn begin_undo(tx: &mut PgConnection, actor: &Actor, datastore: Uuid, job: Uuid, undo: &[Step]) -> Result<(), AppError> {
     let first = *undo.first().ok_or_else(|| anyhow::anyhow!("a job that is undone in no step"))?;
-    db::job_acts::undo(tx, job, first).await?;
+    db::job_acts::undo(tx, job, first, &actor.request_id).await?;
     db::lifecycle::deleting(tx, datastore).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::server::{
     db::{self, error::trouble_in, jobs::Leased},
+    measures::STEP_TIMES,
     platform::Stale,
     state::App,
 };
@@ -52,13 +53,15 @@ pub(crate) fn position(kind: JobKind, step: Step, undoing: bool) -> i32 {
 impl Work {
     /// Runs until the job ends, fails, pauses, or the lease is lost.
     pub(super) async fn go_on(mut self) {
-        let span = tracing::info_span!("job", id = %self.job.id, kind = %self.job.kind, datastore = %self.job.datastore, token = self.job.token);
+        let Leased { id, kind, datastore, token, request_id, .. } = &self.job;
+        let span = tracing::info_span!("job", job = %id, kind, %datastore, token, request_id);
         async {
             if let Err(error) = self.steps().await {
+                let step = &self.job.step;
                 if error.is::<Stale>() {
-                    tracing::warn!("{error}");
+                    tracing::warn!(step, "{error}");
                 } else {
-                    tracing::error!(error = format!("{error:#}"), "the job's progress could not be written; it waits for the metadata database");
+                    tracing::error!(step, error = format!("{error:#}"), "the job's progress could not be written; it waits for the metadata database");
                     self.give_back().await;
                 }
             }
@@ -97,7 +100,9 @@ impl Work {
         self.begin(&mut tx, kind, step, undoing).await?;
         tx.commit().await?;
         loop {
-            match self.one(kind, step, undoing).await? {
+            self.job.step = Some(step.id().to_owned());
+            let span = tracing::info_span!("step", %step);
+            match self.one(kind, step, undoing).instrument(span).await? {
                 Next::Step(next, undo) => (step, undoing) = (next, undo),
                 Next::Done | Next::Yield => return Ok(()),
             }
@@ -122,7 +127,8 @@ impl Work {
         };
         let spent = begun.elapsed();
         self.job.time_left = self.job.time_left.saturating_sub(spent);
-        metrics::histogram!("granary_job_step_seconds", "step" => step.id()).record(spent.as_secs_f64());
+        let outcome = if result.is_ok() { "done" } else { "failed" };
+        metrics::histogram!(STEP_TIMES, "step" => step.id(), "outcome" => outcome).record(spent.as_secs_f64());
         match result {
             Ok(()) => {
                 self.faults.pass(Moment::After, step);
@@ -141,7 +147,7 @@ impl Work {
         db::jobs::end_step(&mut tx, self.job.id, position(kind, step, undoing)).await?;
         let cancel = db::jobs::advance(&mut tx, self.job.id, next, undoing, spent).await? && !undoing;
         self.job.attempt = 0;
-        tracing::info!(%step, ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX), "step done");
+        tracing::info!(ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX), "step done");
         let outcome = match (next, cancel, kind.undo()) {
             (None, _, _) => {
                 db::jobs::end(&mut tx, self.job.id, if undoing { "abandoned" } else { "done" }, None).await?;
@@ -175,7 +181,7 @@ impl Work {
     async fn failed(&mut self, kind: JobKind, step: Step, undoing: bool, error: &anyhow::Error, spent: Duration) -> anyhow::Result<Next> {
         let excerpt: String = format!("{error:#}").chars().take(EXCERPT).collect();
         let line = excerpt.lines().next().unwrap_or_default().to_owned();
-        tracing::warn!(%step, attempt = self.job.attempt + 1, error = excerpt, "step failed");
+        tracing::warn!(attempt = self.job.attempt + 1, error = excerpt, "step failed");
         let mut tx = self.held().await?;
         db::jobs::fail_step(&mut tx, self.job.id, position(kind, step, undoing), &excerpt).await?;
         let attempt = self.job.attempt + 1;

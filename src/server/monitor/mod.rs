@@ -2,5 +2,6 @@
 //! only jobs act.
 
 pub mod decide;
+pub mod pulse;
 pub mod run;
 pub mod spares;

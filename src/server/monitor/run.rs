@@ -75,16 +75,19 @@ pub async fn run(app: App, stop: CancellationToken) {
 
 async fn round(app: &App, memory: &Memory) -> anyhow::Result<()> {
     let ids = db::observed::watched(&app.db, app.host).await?;
+    app.pulse.watch(&ids);
     if let Ok(mut written) = memory.written.lock() {
         written.retain(|id, _| ids.binary_search(id).is_ok());
     }
     futures::stream::iter(ids)
         .for_each_concurrent(TOGETHER, |id| async move {
-            if let Err(error) = look(app, id, memory).await {
-                tracing::warn!(datastore = %id, error = format!("{error:#}"), "could not look at a datastore");
+            match look(app, id, memory).await {
+                Ok(()) => app.pulse.looked(id),
+                Err(error) => tracing::warn!(datastore = %id, error = format!("{error:#}"), "could not look at a datastore"),
             }
         })
         .await;
+    app.pulse.rounded();
     Ok(())
 }
 
@@ -166,7 +169,8 @@ async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyh
         return Ok(());
     }
     tracing::warn!(datastore = %plan.id, why, "{action}");
-    db::jobs::enqueue(&mut tx, NewJob { project: plan.project, datastore: plan.id, host: app.host, kind, requested_by: None }).await?;
+    let job = NewJob { project: plan.project, datastore: plan.id, host: app.host, kind, requested_by: None, request_id: None };
+    db::jobs::enqueue(&mut tx, job).await?;
     db::events::write_own(&mut tx, plan.project, plan.id, action, why).await?;
     tx.commit().await?;
     Ok(())
@@ -187,7 +191,7 @@ fn is_due(waits: &Mutex<HashMap<Uuid, Instant>>, datastore: Uuid) -> bool {
 async fn renew(app: &App) -> anyhow::Result<()> {
     for (datastore, project) in db::observed::expiring(&app.db, app.host, RENEW_DAYS).await? {
         let mut tx = app.db.begin().await?;
-        db::jobs::enqueue(&mut tx, NewJob { project, datastore, host: app.host, kind: JobKind::Renew, requested_by: None }).await?;
+        db::jobs::enqueue(&mut tx, NewJob { project, datastore, host: app.host, kind: JobKind::Renew, requested_by: None, request_id: None }).await?;
         db::events::write_own(&mut tx, project, datastore, "Renew certificates", "they end within 30 days").await?;
         tx.commit().await?;
     }

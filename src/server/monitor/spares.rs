@@ -96,7 +96,7 @@ pub(crate) async fn round(app: &App, wanted: usize, may_make: bool) -> anyhow::R
 }
 
 async fn enqueue(app: &App, tx: &mut sqlx::PgConnection, spare: Uuid, kind: JobKind) -> sqlx::Result<Uuid> {
-    db::jobs::enqueue(tx, NewJob { project: PROJECT, datastore: spare, host: app.host, kind, requested_by: None }).await
+    db::jobs::enqueue(tx, NewJob { project: PROJECT, datastore: spare, host: app.host, kind, requested_by: None, request_id: None }).await
 }
 
 /// What is wrong goes first, then what is too much, then what is missing: of the kind with the fewest.

@@ -21,7 +21,16 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use std::{collections::BTreeSet, convert::Infallible, iter, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    iter,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, interval_at, sleep, sleep_until},
@@ -64,6 +73,32 @@ pub async fn project(State(web): State<Web>, parts: Parts) -> Result<Response, F
     Ok(response)
 }
 
+/// How many streams are open.
+#[derive(Debug, Clone, Default)]
+pub struct Streams(Arc<AtomicU32>);
+
+impl Streams {
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> Entered {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Entered(self.clone())
+    }
+}
+
+/// Counts as one stream as long as it is held.
+struct Entered(Streams);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Why a stream ends is the browser's to find out: it asks again, and is answered.
 struct Ended;
 
@@ -75,6 +110,7 @@ struct Stream {
     beat: Interval,
     /// No message before this moment.
     ready: Instant,
+    _open: Entered,
 }
 
 impl Stream {
@@ -84,7 +120,8 @@ impl Stream {
         let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
         let response = (unbuffered, Sse::new(ReceiverStream::new(from)).keep_alive(KeepAlive::new().interval(BEAT))).into_response();
         let pass = Pass::of(parts, actor.me.project);
-        (Self { web, actor, pass, to, beat: interval_at(Instant::now() + BEAT, BEAT), ready: Instant::now() }, response)
+        let _open = web.streams.enter();
+        (Self { web, actor, pass, to, beat: interval_at(Instant::now() + BEAT, BEAT), ready: Instant::now(), _open }, response)
     }
 
     /// Runs until it ends by itself, the session is ended, the reader goes, or Granary stops.

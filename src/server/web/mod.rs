@@ -16,9 +16,10 @@ pub mod observe;
 pub mod request_id;
 pub mod router;
 
-use super::{auth::Auth, state::App};
+use super::{auth::Auth, measures, state::App};
 use assets::Assets;
 use axum::extract::FromRef;
+use events::Streams;
 use leptos::config::LeptosOptions;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,8 @@ pub struct Web {
     pub assets: Arc<Assets>,
     /// How pages find them.
     pub leptos: LeptosOptions,
+    /// Live pages that are open.
+    pub streams: Streams,
     /// Cancelled when Granary stops: streams end then.
     pub shutdown: CancellationToken,
 }
@@ -44,9 +47,9 @@ impl Web {
     /// # Errors
     /// When browser files cannot be read, or the HTTP client cannot be made.
     pub fn new(app: App, shutdown: CancellationToken) -> anyhow::Result<Self> {
-        metrics::recorder();
+        measures::recorder();
         let assets = Arc::new(Assets::load(app.config.site.as_deref())?);
-        Ok(Self { auth: Auth::new(&app.config)?, leptos: assets.leptos_options(), assets, app, shutdown })
+        Ok(Self { auth: Auth::new(&app.config)?, leptos: assets.leptos_options(), assets, app, streams: Streams::default(), shutdown })
     }
 }
 

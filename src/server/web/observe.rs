@@ -1,9 +1,10 @@
 //! What is known of each request: its id, one line in the log, its numbers.
 
 use super::request_id;
+use crate::server::measures::{REQUEST_TIMES, REQUESTS};
 use axum::{
     extract::{MatchedPath, Request},
-    http::{HeaderValue, StatusCode},
+    http::{HeaderValue, Method, StatusCode},
     middleware::Next,
     response::Response,
 };
@@ -27,13 +28,19 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
     let took = begin.elapsed();
     let status = response.status();
     span.in_scope(|| say(&route, status, took.as_millis()));
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.as_str().to_owned())];
-    metrics::counter!("granary_http_requests_total", &labels).increment(1);
-    metrics::histogram!("granary_http_request_seconds", &labels[..2]).record(took.as_secs_f64());
+    let labels = [("method", known(&method)), ("route", route), ("status", status.as_str().to_owned())];
+    metrics::counter!(REQUESTS, &labels).increment(1);
+    metrics::histogram!(REQUEST_TIMES, &labels[..2]).record(took.as_secs_f64());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
     }
     response
+}
+
+/// A client may call its method anything; a label may not be.
+fn known(method: &Method) -> String {
+    let usual = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    if usual.contains(method) { method.to_string() } else { "other".to_owned() }
 }
 
 fn say(route: &str, status: StatusCode, ms: u128) {

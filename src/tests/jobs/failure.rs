@@ -43,6 +43,24 @@ async fn a_step_that_fails_for_good_shows_why_and_retry_goes_on_from_it() {
 }
 
 #[tokio::test]
+async fn work_is_that_of_the_request_which_asked_for_it_last() {
+    let world = World::new().await;
+    world.platform.fail(Effect::Start, Fault::Before, 3);
+    let asked_by = || async { sqlx::query_scalar::<_, Option<String>>("SELECT request_id FROM jobs").fetch_one(&world.app.db).await.unwrap() };
+    let id = world.ask("orders", |_| ()).await;
+    assert_eq!(asked_by().await.as_deref(), Some(world.actor.request_id.as_str()));
+    let _runner = world.work().await;
+    let failed = world.until(id, Status::Failed).await.job.unwrap();
+    let later = |request_id: &str| domain::Actor { request_id: request_id.to_owned(), ..world.actor.clone() };
+    world.platform.fail(Effect::Start, Fault::Before, 3);
+    domain::work::retry(&world.app, &later("the second"), id, failed.id).await.unwrap();
+    assert_eq!(asked_by().await.as_deref(), Some("the second"));
+    world.until(id, Status::Failed).await;
+    domain::work::abandon(&world.app, &later("the third"), id, failed.id).await.unwrap();
+    assert_eq!(asked_by().await.as_deref(), Some("the third"));
+}
+
+#[tokio::test]
 async fn a_missing_program_is_named_and_retry_works_once_it_is_there() {
     let world = World::new().await;
     let id = world.ask("orders", |_| ()).await;

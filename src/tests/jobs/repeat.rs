@@ -44,7 +44,8 @@ async fn each_step_of_each_job_can_be_done_twice() {
     let ca = view.ca.clone().unwrap();
     for kind in [JobKind::Restart, JobKind::Trust, JobKind::Heal, JobKind::Renew, JobKind::Guard] {
         let mut tx = world.app.db.begin().await.unwrap();
-        let job = db::jobs::NewJob { project: world.actor.me.project, datastore: id, host: world.app.host, kind, requested_by: None };
+        let job =
+            db::jobs::NewJob { project: world.actor.me.project, datastore: id, host: world.app.host, kind, requested_by: None, request_id: None };
         db::jobs::enqueue(&mut tx, job).await.unwrap();
         tx.commit().await.unwrap();
         twice(&world, kind).await;

@@ -2,7 +2,7 @@
 
 mod account;
 pub mod process;
-mod programs;
+pub mod programs;
 pub mod server;
 
 use super::{super::config::Config, error::trouble};

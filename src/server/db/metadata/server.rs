@@ -63,6 +63,19 @@ impl Default for Sizing {
     }
 }
 
+/// What a look at a metadata server saw.
+#[derive(Debug)]
+pub struct Seen {
+    /// The major its data directory was made with; `None` when there is none.
+    pub major: Option<u32>,
+    /// Its first process, when it runs.
+    pub pid: Option<i32>,
+    /// Processes that a former one left.
+    pub left: usize,
+    /// How to reach it.
+    pub connect: PgConnectOptions,
+}
+
 /// The metadata server of a home.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -106,6 +119,16 @@ impl Server {
         create_database(&mut connection).await?;
         connection.close().await?;
         Ok(options.database(GRANARY))
+    }
+
+    /// What there is of it; touches nothing.
+    ///
+    /// # Errors
+    /// When its files cannot be read.
+    pub fn look(&self) -> anyhow::Result<Seen> {
+        let pid = self.running()?.map(|process| process.pid);
+        let left = if pid.is_none() { process::working_in(&self.data).len() } else { 0 };
+        Ok(Seen { major: self.major()?, pid, left, connect: connect_options(&self.socket_directory()).database(GRANARY) })
     }
 
     /// Whether there is one, running or not.

@@ -10,6 +10,7 @@ use crate::server::{
     platform::ListenerKind,
 };
 use anyhow::{Context as _, bail};
+use ipnet::Ipv4Net;
 use std::{
     collections::HashSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -18,6 +19,21 @@ use uuid::Uuid;
 
 /// Addresses of a datastore's block.
 const BLOCK: u16 = 16;
+
+/// The loopback network of a home, and how many datastores it has addresses for.
+#[must_use]
+pub fn network(host: Uuid) -> (Ipv4Net, u16) {
+    let network = Ipv4Net::new_assert(Ipv4Addr::new(127, second_octet(host), 0, 0), 16);
+    (network, u16::MAX / BLOCK)
+}
+
+/// The block of the home's network in which an address lies; `None` when it is elsewhere.
+#[must_use]
+pub fn block(host: Uuid, address: IpAddr) -> Option<u16> {
+    let IpAddr::V4(address) = address else { return None };
+    let [_, _, high, low] = address.octets();
+    network(host).0.contains(&address).then(|| u16::from_be_bytes([high, low]) / BLOCK)
+}
 
 /// A block in which everything is free, entered as this datastore's.
 pub(super) async fn allocate(cx: &Context<'_>) -> anyhow::Result<()> {
@@ -116,6 +132,16 @@ mod tests {
         let offsets: HashSet<u16> = Purpose::all(&slots).into_iter().map(offset).collect();
         assert_eq!(offsets.len(), Purpose::all(&slots).len());
         assert!(offsets.iter().all(|o| (1..BLOCK).contains(o)));
+    }
+
+    #[test]
+    fn an_address_leads_back_to_its_block() {
+        let host = Uuid::from_u128(77);
+        for at in [0, 1, 4094] {
+            assert_eq!(block(host, loopback(host, at, 15)), Some(at));
+        }
+        assert_eq!(block(host, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1))), None);
+        assert_eq!(network(host).0.to_string(), "127.79.0.0/16");
     }
 
     #[test]

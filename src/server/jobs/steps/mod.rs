@@ -1,6 +1,6 @@
 //! What each step does. Every one is an "ensure": done again, or after a death in its middle, it ends in the same state.
 
-mod addresses;
+pub mod addresses;
 mod certificates;
 mod node;
 mod release;

@@ -32,6 +32,18 @@ impl Cgroups {
         parents.into_iter().map(move |(parent, unified)| Self { base: parent.join(name), unified }).filter(Self::works)
     }
 
+    /// Where a group for a home might be made, best first, with what that hierarchy controls; nothing is tried. Other
+    /// hierarchies of version 1, which hold no nodes but could control them, follow.
+    pub fn parents() -> Vec<(PathBuf, Vec<String>)> {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let mounts = read("/proc/self/mountinfo");
+        let mut found: Vec<_> = candidates(&mounts, &read("/proc/self/cgroup"), is_root()).into_iter().map(|(path, _)| (path, Vec::new())).collect();
+        if is_root() {
+            found.extend(hierarchies_of_version_1(&mounts));
+        }
+        found
+    }
+
     /// The group of a node or an edge; not made yet.
     pub fn group(&self, name: &str) -> Cgroup {
         Cgroup { path: self.base.join(name) }
@@ -65,6 +77,14 @@ impl Cgroups {
         self.tidy();
         placed && removed
     }
+}
+
+fn hierarchies_of_version_1(mounts: &str) -> impl Iterator<Item = (PathBuf, Vec<String>)> {
+    mounts.lines().filter_map(|line| {
+        let (left, right) = line.split_once(" - cgroup ")?;
+        let controllers = right.split(' ').nth(1)?.split(',').map(str::to_owned).collect();
+        Some((PathBuf::from(left.split(' ').nth(4)?), controllers))
+    })
 }
 
 /// Directories in which a group for the home may be made, best first. As root a place that is the same whatever

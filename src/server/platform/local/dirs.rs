@@ -51,6 +51,17 @@ impl Dirs {
         Ok(Self { home, hash, sockets })
     }
 
+    /// Those of a home as it is: touches nothing.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn at(home: &Path) -> anyhow::Result<Self> {
+        let home = home.canonicalize().with_context(|| format!("the home {} cannot be used", home.display()))?;
+        let hash = hash(home.as_os_str().as_encoded_bytes(), 12);
+        let sockets = socket_directory(&home, &hash);
+        Ok(Self { home, hash, sockets })
+    }
+
     /// Names this home among those of the machine.
     #[must_use]
     pub fn hash(&self) -> &str {
@@ -170,14 +181,22 @@ fn check(home: &Path) -> anyhow::Result<()> {
 
 /// Sockets lie in the home where that is short enough. Never in `$XDG_RUNTIME_DIR`: a logout removes it, and nodes go on.
 fn sockets(home: &Path, hash: &str) -> anyhow::Result<PathBuf> {
+    let directory = socket_directory(home, hash);
+    if directory.starts_with(home) {
+        leaf(&directory, User::me(), passable())?;
+    } else {
+        let short = Owned::new(directory.clone(), format!("sockets of {}", home.display()));
+        short.ensure().context("no short directory for sockets can be made")?;
+    }
+    Ok(directory)
+}
+
+fn socket_directory(home: &Path, hash: &str) -> PathBuf {
     let own = home.join("s");
     if own.join("01234567/r").as_os_str().len() <= LONGEST {
-        leaf(&own, User::me(), passable())?;
-        return Ok(own);
+        return own;
     }
     let me = User::me().uid;
     let short = if me == 0 { format!("/run/granary-{hash}") } else { format!("/tmp/granary-{me}-{hash}") };
-    let short = Owned::new(short.into(), format!("sockets of {}", home.display()));
-    short.ensure().context("no short directory for sockets can be made")?;
-    Ok(short.path().to_owned())
+    short.into()
 }

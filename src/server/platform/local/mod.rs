@@ -18,6 +18,7 @@ mod proc;
 mod processes;
 mod record;
 mod run;
+pub mod survey;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -41,6 +42,7 @@ use std::{
     time::Duration,
 };
 use tokio::{task::spawn_blocking, time::timeout};
+use tracing::Instrument;
 use users::{Account, User, is_root};
 use uuid::Uuid;
 use volume::Volumes;
@@ -94,10 +96,13 @@ impl Local {
     {
         let guard = lock::take(&self.0.dirs, lease).await?;
         let act = act(Arc::clone(&self.0));
-        let done = tokio::spawn(async move {
-            let _until_the_end = guard;
-            act.await
-        });
+        let done = tokio::spawn(
+            async move {
+                let _until_the_end = guard;
+                act.await
+            }
+            .in_current_span(),
+        );
         done.await?
     }
 

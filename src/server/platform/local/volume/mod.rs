@@ -67,7 +67,6 @@ impl Volumes {
     }
 
     /// Without file systems of their own.
-    #[cfg(test)]
     pub fn watched(dirs: &Dirs) -> Self {
         Self { dirs: dirs.clone(), real: false }
     }
