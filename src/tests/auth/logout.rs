@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// Less than the time after which a stream looks at its session by itself.
-const AT_ONCE: Duration = Duration::from_secs(8);
+const AT_ONCE: Duration = Duration::from_secs(12);
 
 async fn two_customers() -> (Site, Issuer) {
     with_issuer(&[Allow::Subject("1".into()), Allow::Subject("2".into())]).await
