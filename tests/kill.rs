@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "kill/luck.rs"]
+mod luck;
+
 use granary::{
     model::{
         datastore::DatastoreView,
@@ -63,6 +66,18 @@ impl Home {
         command
     }
 
+    /// Another process over the same home, with a port and a log of its own.
+    fn second(&self) -> Child {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = self.command("serve");
+        command.env("GRANARY_LISTEN", format!("127.0.0.1:{port}")).env("GRANARY_PUBLIC_URL", format!("http://127.0.0.1:{port}"));
+        command.stderr(std::fs::File::create(self.path().join("second.log")).unwrap()).spawn().unwrap()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("granary.log")).unwrap_or_default()
+    }
+
     fn serve(&self, fault: Option<&str>) -> Child {
         self.serve_with(fault, 0)
     }
@@ -81,7 +96,7 @@ impl Drop for Home {
     fn drop(&mut self) {
         let _ = self.command("down").status();
         if std::thread::panicking() {
-            eprintln!("{}", std::fs::read_to_string(self.path().join("granary.log")).unwrap_or_default());
+            eprintln!("{}\n{}", self.log(), std::fs::read_to_string(self.path().join("second.log")).unwrap_or_default());
         }
     }
 }

@@ -256,9 +256,9 @@ async fn a_full_disk_under_the_metadata_loses_nothing_and_heals_when_there_is_ro
         let _ = sqlx::query("SELECT pg_logical_emit_message(false, 'fill', repeat('x', 1000000))").execute(&site.app.db).await;
         let page = browser.get("/datastores").await;
         if page.status == StatusCode::OK {
-            read += 1
+            read += 1;
         } else {
-            is_trouble(&page)
+            is_trouble(&page);
         }
         let form = browser.post("/api/wizard/start", &[]).await;
         if form.status != StatusCode::SEE_OTHER {

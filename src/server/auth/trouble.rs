@@ -47,6 +47,7 @@ pub(super) fn note(error: sqlx::Error) {
 }
 
 /// What an error of a session means: what the store met, or that it cannot be reached.
+#[must_use]
 pub fn noted() -> AppError {
     MET.try_with(|met| met.error.borrow().clone()).ok().flatten().unwrap_or(AppError::Unavailable)
 }

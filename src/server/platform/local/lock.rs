@@ -217,7 +217,13 @@ mod tests {
     }
 
     fn exclusive_now(path: &Path) -> bool {
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).is_ok_and(|f| flock(&f, FlockOperation::NonBlockingLockExclusive).is_ok())
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .is_ok_and(|f| flock(&f, FlockOperation::NonBlockingLockExclusive).is_ok())
     }
 
     #[tokio::test]
