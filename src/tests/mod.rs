@@ -4,6 +4,7 @@
 
 mod auth;
 mod domain;
+mod isolation;
 pub(crate) mod issuer;
 mod jobs;
 pub(crate) mod pretend;

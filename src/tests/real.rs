@@ -2,7 +2,7 @@
 
 use super::{support, world};
 use crate::{
-    model::{datastore::DatastoreView, job::JobState, snippet::Connection, status::Status},
+    model::{datastore::DatastoreView, draft::Draft, job::JobState, snippet::Connection, status::Status},
     server::{
         assemble,
         config::Config,
@@ -26,16 +26,16 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running Granary without its pages.
-struct Machine {
-    app: App,
-    actor: Actor,
-    home: tempfile::TempDir,
+pub(super) struct Machine {
+    pub(super) app: App,
+    pub(super) actor: Actor,
+    pub(super) home: tempfile::TempDir,
     _runner: Runner,
     stop: CancellationToken,
 }
 
 impl Machine {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let (db, home) = (support::database().await, support::home());
         let values = BTreeMap::from([("GRANARY_HOME".to_owned(), home.path().display().to_string())]);
         let app = assemble::assemble(Config::from_values(&values).unwrap(), db.options.clone()).await.unwrap();
@@ -46,17 +46,23 @@ impl Machine {
         Self { app, actor, home, _runner: runner, stop }
     }
 
-    async fn ask(&self, name: &str, allow: &str) -> Uuid {
+    pub(super) async fn ask(&self, name: &str, allow: &str) -> Uuid {
+        self.ask_for(name, allow, |_| ()).await
+    }
+
+    /// Asks for one; the proposals can be changed before Finish.
+    pub(super) async fn ask_for(&self, name: &str, allow: &str, change: impl FnOnce(&mut Draft)) -> Uuid {
         let id = domain::wizard::start(&self.app, &self.actor).await.unwrap();
         let (mut draft, ..) = domain::wizard::show(&self.app, &self.actor, id).await.unwrap();
         (draft.name, draft.allow) = (name.to_owned(), allow.to_owned());
+        change(&mut draft);
         for step in crate::model::draft::Step::ALL {
             domain::wizard::save(&self.app, &self.actor, id, step, "", draft.clone()).await.unwrap();
         }
         domain::wizard::finish(&self.app, &self.actor, id).await.unwrap()
     }
 
-    async fn until(&self, id: Uuid, what: impl Fn(&DatastoreView) -> bool) -> DatastoreView {
+    pub(super) async fn until(&self, id: Uuid, what: impl Fn(&DatastoreView) -> bool) -> DatastoreView {
         let begun = Instant::now();
         loop {
             let view = domain::datastore::get(&self.app, &self.actor, id).await.unwrap();
@@ -68,11 +74,11 @@ impl Machine {
         }
     }
 
-    async fn until_running(&self, id: Uuid) -> DatastoreView {
+    pub(super) async fn until_running(&self, id: Uuid) -> DatastoreView {
         self.until(id, |v| v.row.status == Status::Running && v.job.as_ref().is_some_and(|j| j.state == JobState::Done)).await
     }
 
-    async fn until_gone(&self, id: Uuid) {
+    pub(super) async fn until_gone(&self, id: Uuid) {
         let begun = Instant::now();
         while domain::datastore::get(&self.app, &self.actor, id).await.is_ok() {
             assert!(begun.elapsed() < PATIENCE);
@@ -81,7 +87,7 @@ impl Machine {
     }
 
     /// Process id of the server.
-    async fn server(&self, id: Uuid) -> u32 {
+    pub(super) async fn server(&self, id: Uuid) -> u32 {
         let plan = Plan::load(&self.app.db, id).await.unwrap();
         match self.platform().presence(&plan.node_spec(&plan.nodes[0])).await {
             Presence::Running { pid } => pid.unwrap(),
@@ -89,11 +95,21 @@ impl Machine {
         }
     }
 
-    fn platform(&self) -> &dyn Platform {
+    /// What is mounted under the home, and the files in it that loop devices hold.
+    fn mounts(&self) -> Vec<String> {
+        let home = self.home.path().canonicalize().unwrap().display().to_string();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|at| at.starts_with(&home)).map(str::to_owned).collect::<Vec<_>>();
+        let loops = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+        let files = loops.filter_map(|e| std::fs::read_to_string(e.path().join("loop/backing_file")).ok());
+        mounts.into_iter().chain(files.filter(|file| file.starts_with(&home))).collect()
+    }
+
+    pub(super) fn platform(&self) -> &dyn Platform {
         self.app.platform("local").unwrap()
     }
 
-    async fn psql(&self, id: Uuid, sql: &str) -> Result<String, String> {
+    pub(super) async fn psql(&self, id: Uuid, sql: &str) -> Result<String, String> {
         let output = self.psql_command(id).await.args(["-Atc", sql]).output().await.unwrap();
         if output.status.success() {
             Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
@@ -229,8 +245,10 @@ async fn r017_r036_a_finished_wizard_leads_to_a_psql_prompt_over_verified_tls() 
     machine.until_running(id).await;
     assert_eq!(machine.psql(id, "select n from t").await.unwrap(), "7");
 
+    assert_eq!(machine.mounts().len(), if machine.platform().enforcement().volumes { 2 } else { 0 }, "one mount and its loop device");
     domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
     machine.until_gone(id).await;
+    assert_eq!(machine.mounts(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
