@@ -23,7 +23,8 @@ any '/usr/lib/postgresql/*/bin/postgres' || want postgresql
 has haproxy || want haproxy
 has cc || want gcc libc6-dev
 has setpriv || want util-linux
-has mkfs.ext4 || want e2fsprogs
+has mkfs.ext4 && has resize2fs || want e2fsprogs
+has mount && has losetup || want mount util-linux
 [[ -e /etc/ssl/certs/ca-certificates.crt ]] || want ca-certificates
 has node || want nodejs
 has cargo || has curl || want curl

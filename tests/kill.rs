@@ -212,6 +212,8 @@ async fn assert_whole(home: &Home, app: &App, id: Uuid) {
     assert_eq!((servers, edges), (1, 1), "{:#?}", processes(home.path()));
     assert_eq!(entries(home.path().join("datastores")), 1);
     assert_eq!(entries(home.path().join("volumes")), 1);
+    let real = app.platform("local").unwrap().enforcement().volumes;
+    assert_eq!(mounts(home.path()).len(), if real { 2 } else { 0 }, "one mount and its loop device: {:?}", mounts(home.path()));
     assert_eq!(count(app, "SELECT count(*) FROM addresses WHERE datastore_id = $1", id).await, 8);
     assert_eq!(count(app, "SELECT count(*) FROM secrets WHERE datastore_id = $1", id).await, 4);
     assert_eq!(count(app, "SELECT count(*) FROM jobs WHERE datastore_id = $1", id).await, 1);
@@ -219,6 +221,16 @@ async fn assert_whole(home: &Home, app: &App, id: Uuid) {
         count(app, "SELECT count(*) FROM job_steps s JOIN jobs j ON j.id = s.job_id WHERE j.datastore_id = $1 AND s.state = 'done'", id).await,
         10
     );
+}
+
+/// What is mounted under the home, and the files in it that loop devices hold.
+fn mounts(home: &Path) -> Vec<String> {
+    let home = home.canonicalize().unwrap().display().to_string();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounts: Vec<String> = mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|at| at.starts_with(&home)).map(str::to_owned).collect();
+    let loops = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let files = loops.filter_map(|e| std::fs::read_to_string(e.path().join("loop/backing_file")).ok());
+    mounts.into_iter().chain(files.filter(|file| file.starts_with(&home))).collect()
 }
 
 /// Control groups that are named after one of these.
@@ -235,6 +247,7 @@ async fn assert_nothing_left(home: &Home, app: &App, id: Uuid, node: Uuid) {
     assert_eq!(entries(home.path().join("datastores")), 0);
     assert_eq!(entries(home.path().join("volumes")), 0);
     assert_eq!(entries(home.path().join("s")), 0, "socket directories");
+    assert_eq!(mounts(home.path()), Vec::<String>::new());
     let user = format!("Granary datastore {id}");
     assert!(!std::fs::read_to_string("/etc/passwd").unwrap().contains(&user), "{user} is still there");
     for table in ["addresses", "secrets", "nodes", "volumes", "trusted_sources"] {

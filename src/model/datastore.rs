@@ -56,6 +56,7 @@ impl Storage {
 }
 
 /// Which limits of a node's size are enforced where it runs, by something that the node cannot talk to.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Enforcement {
     /// Memory.

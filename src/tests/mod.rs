@@ -6,6 +6,7 @@ mod auth;
 pub(crate) mod browser;
 mod domain;
 mod exposition;
+mod isolation;
 pub(crate) mod issuer;
 mod jobs;
 mod luck;

@@ -2,7 +2,7 @@
 
 use super::{support, world};
 use crate::{
-    model::{datastore::DatastoreView, job::JobState, snippet::Connection, status::Status},
+    model::{datastore::DatastoreView, draft::Draft, job::JobState, snippet::Connection, status::Status},
     server::{
         assemble,
         config::Config,
@@ -74,17 +74,19 @@ impl Machine {
 
     /// Asks for a datastore whose storage is the node's own.
     pub(super) async fn ask_ephemeral(&self, name: &str) -> Uuid {
-        self.ask_with(name, "127.0.0.1/32", "ephemeral").await
+        self.ask_for(name, "127.0.0.1/32", |d| d.storage = "ephemeral".to_owned()).await
     }
 
     pub(super) async fn ask(&self, name: &str, allow: &str) -> Uuid {
-        self.ask_with(name, allow, "volume").await
+        self.ask_for(name, allow, |_| ()).await
     }
 
-    async fn ask_with(&self, name: &str, allow: &str, storage: &str) -> Uuid {
+    /// Asks for one; the proposals can be changed before Finish.
+    pub(super) async fn ask_for(&self, name: &str, allow: &str, change: impl FnOnce(&mut Draft)) -> Uuid {
         let id = domain::wizard::start(&self.app, &self.actor).await.unwrap();
         let (mut draft, ..) = domain::wizard::show(&self.app, &self.actor, id).await.unwrap();
-        (draft.name, draft.allow, draft.storage) = (name.to_owned(), allow.to_owned(), storage.to_owned());
+        (draft.name, draft.allow) = (name.to_owned(), allow.to_owned());
+        change(&mut draft);
         for step in crate::model::draft::Step::ALL {
             domain::wizard::save(&self.app, &self.actor, id, step, "", draft.clone()).await.unwrap();
         }
@@ -122,6 +124,16 @@ impl Machine {
             Presence::Running { pid } => pid.unwrap(),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What is mounted under the home, and the files in it that loop devices hold.
+    fn mounts(&self) -> Vec<String> {
+        let home = self.home.path().canonicalize().unwrap().display().to_string();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|at| at.starts_with(&home)).map(str::to_owned).collect::<Vec<_>>();
+        let loops = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+        let files = loops.filter_map(|e| std::fs::read_to_string(e.path().join("loop/backing_file")).ok());
+        mounts.into_iter().chain(files.filter(|file| file.starts_with(&home))).collect()
     }
 
     pub(super) fn platform(&self) -> &dyn Platform {
@@ -264,8 +276,10 @@ async fn r017_r036_a_finished_wizard_leads_to_a_psql_prompt_over_verified_tls() 
     machine.until_running(id).await;
     assert_eq!(machine.psql(id, "select n from t").await.unwrap(), "7");
 
+    assert_eq!(machine.mounts().len(), if machine.platform().enforcement().volumes { 2 } else { 0 }, "one mount and its loop device");
     domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
     machine.until_gone(id).await;
+    assert_eq!(machine.mounts(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,9 @@
 //! The engine against real servers.
 
 mod access;
+mod attacks;
 mod life;
+mod trojans;
 
 use super::{
     PostgreSql, SERVICE,
