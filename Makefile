@@ -50,7 +50,7 @@ site/hash.txt: $(TARGET)/bindgen/browser/granary.js FORCE
 	@node scripts/site.mjs $(<D) $(@D) 11
 
 $(TARGET)/bindgen/browser/granary.js: $(WASM)/browser/granary.wasm $(WASM_BINDGEN)
-	@$(WASM_BINDGEN) --target web --no-typescript --out-dir $(@D) --out-name granary $<
+	@$(WASM_BINDGEN) --target web --no-typescript --remove-name-section --remove-producers-section --out-dir $(@D) --out-name granary $<
 
 $(WASM)/browser/granary.wasm: FORCE
 	@+cargo build --lib --profile browser --target wasm32-unknown-unknown --features hydrate
