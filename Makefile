@@ -96,6 +96,11 @@ lint: ## Check format and lints of both sides; every warning counts
 	@+cargo clippy --features ssr --all-targets -- -D warnings
 	@+cargo clippy --features hydrate --lib --target wasm32-unknown-unknown -- -D warnings
 
+.PHONY: lighthouse
+lighthouse: release ## Measure the pages as users load them: performance and what they weigh, too
+	@E2E_PROGRAM=$(abspath $(TARGET))/release/granary E2E_SITE=$(CURDIR)/site LIGHTHOUSE=performance \
+	npm --prefix end2end test -- --project chromium --workers 1 lighthouse
+
 .PHONY: sqlx
 sqlx: ## Write .sqlx anew, from the queries and the migrations
 	@+scripts/sqlx.sh
