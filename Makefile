@@ -56,7 +56,7 @@ site/hash.txt: $(TARGET)/bindgen/browser/granary.js FORCE
 	@node scripts/site.mjs $(<D) $(@D) 11
 
 $(TARGET)/bindgen/browser/granary.js: $(WASM)/browser/granary.wasm $(WASM_BINDGEN)
-	@$(WASM_BINDGEN) --target web --no-typescript --out-dir $(@D) --out-name granary $<
+	@$(WASM_BINDGEN) --target web --no-typescript --remove-name-section --remove-producers-section --out-dir $(@D) --out-name granary $<
 
 $(WASM)/browser/granary.wasm: FORCE
 	@+cargo build --lib --profile browser --target wasm32-unknown-unknown --features hydrate
@@ -101,6 +101,11 @@ lint: ## Check format and lints of both sides; every warning counts
 	@cargo fmt --check
 	@+cargo clippy --features ssr --all-targets -- -D warnings
 	@+cargo clippy --features hydrate --lib --target wasm32-unknown-unknown -- -D warnings
+
+.PHONY: lighthouse
+lighthouse: release ## Measure the pages as users load them: performance and what they weigh, too
+	@E2E_PROGRAM=$(abspath $(TARGET))/release/granary E2E_SITE=$(CURDIR)/site LIGHTHOUSE=performance \
+	npm --prefix end2end test -- --project chromium --workers 1 lighthouse
 
 .PHONY: sqlx
 sqlx: ## Write .sqlx anew, from the queries and the migrations

@@ -22,6 +22,10 @@ use leptos_router::{
 const BEFORE_PAINT: &str =
     "(d=>{d.dataset.js='';try{let t=localStorage.getItem('granary-theme');if(t)d.dataset.theme=t}catch(e){}})(document.documentElement)";
 
+/// What Granary is, for whoever finds its door without knowing it.
+const DESCRIPTION: &str =
+    "Granary: PostgreSQL datastores on your own machines, with users, a firewall, TLS and lines to connect that work when pasted.";
+
 /// The HTML document around every page.
 #[must_use]
 pub fn shell(options: LeptosOptions) -> impl IntoView {
@@ -34,6 +38,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta charset="utf-8" />
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="color-scheme" content="light dark" />
+                <meta name="description" content=DESCRIPTION />
                 <script nonce=use_nonce() inner_html=BEFORE_PAINT></script>
                 <link rel="icon" href=format!("{pkg}/favicon.svg") type="image/svg+xml" />
                 <link rel="stylesheet" href=format!("{pkg}/granary.css") />

@@ -109,6 +109,29 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// What was typed, by the names of the fields: all but the steps that were posted.
+    #[must_use]
+    pub fn typed(&self) -> Vec<(String, String)> {
+        let Self { engine, version, name, tags, topology, region, flavor, storage, volume_type, volume_gb, database, user, allow, seen: _ } = self;
+        [
+            ("engine", engine),
+            ("version", version),
+            ("name", name),
+            ("tags", tags),
+            ("topology", topology),
+            ("region", region),
+            ("flavor", flavor),
+            ("storage", storage),
+            ("volume_type", volume_type),
+            ("volume_gb", volume_gb),
+            ("database", database),
+            ("user", user),
+            ("allow", allow),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .into()
+    }
+
     /// Puts values back that were typed but could not be stored, such as when the session had ended. Other names are none of ours.
     pub fn restore(&mut self, values: &[(String, String)]) {
         for (name, value) in values {
@@ -214,7 +237,7 @@ pub fn volume_gb(value: &str, max: u32) -> Result<u32, String> {
     if value.is_empty() {
         return Err(format!("Give a size from 1 to {max} GB."));
     }
-    if value.parse::<f64>().is_ok_and(|n| n.fract() != 0.0) {
+    if is_fraction(value) {
         return Err(format!("A whole number of GB, please; {value} is not one."));
     }
     match value.parse::<i64>() {
@@ -222,6 +245,12 @@ pub fn volume_gb(value: &str, max: u32) -> Result<u32, String> {
         Ok(n) if n < 1 => Err(format!("At least 1 GB; {n} is too small.")),
         Ok(n) => u32::try_from(n).ok().filter(|n| *n <= max).ok_or_else(|| format!("At most {max} GB; {n} is too large.")),
     }
+}
+
+/// "1.5", "-0.5", ".5": read as text, because the browser has no other need for reading such numbers.
+fn is_fraction(value: &str) -> bool {
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    value.trim_start_matches(['-', '+']).split_once('.').is_some_and(|(whole, part)| digits(whole) && digits(part) && part.bytes().any(|b| b != b'0'))
 }
 
 /// What is wrong with one step. Preview is wrong when any other step is.
@@ -367,6 +396,15 @@ fn storage(draft: &Draft, offer: &Offer, flavor: &Flavor, nodes: u32, errors: &m
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r016_what_was_typed_comes_back_field_for_field() {
+        let names = Draft::default().typed();
+        let typed: Vec<_> = names.into_iter().map(|(name, _)| (name.clone(), format!("the {name}"))).collect();
+        let mut draft = Draft::default();
+        draft.restore(&typed);
+        assert_eq!(draft.typed(), typed);
+    }
 
     #[test]
     fn r080_a_volume_is_a_whole_number_within_the_limit() {

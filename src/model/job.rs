@@ -135,6 +135,34 @@ pub struct JobView {
     pub abandon: Option<String>,
 }
 
+/// How a job stands: what changes while a page is open. It is all that the browser reads of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The job's id.
+    pub id: Uuid,
+    /// How it stands.
+    pub state: JobState,
+    /// Why it waits, when it is queued.
+    pub waits_for: Option<String>,
+    /// True while it undoes what it made.
+    pub undoing: bool,
+    /// Its steps, in order; those to come included.
+    pub steps: Vec<StepView>,
+    /// Last error, one line.
+    pub error: Option<String>,
+    /// Whether Cancel is possible.
+    pub can_cancel: bool,
+    /// Whether Retry is possible.
+    pub can_retry: bool,
+}
+
+impl From<JobView> for Progress {
+    fn from(job: JobView) -> Self {
+        let JobView { id, state, waits_for, undoing, steps, error, can_cancel, can_retry, .. } = job;
+        Self { id, state, waits_for, undoing, steps, error, can_cancel, can_retry }
+    }
+}
+
 /// What an event stream carries: the whole of what the page shows live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -145,5 +173,5 @@ pub struct Snapshot {
     /// What is behind the status.
     pub detail: String,
     /// Its unfinished or newest job.
-    pub job: Option<JobView>,
+    pub job: Option<Progress>,
 }

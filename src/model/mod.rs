@@ -8,6 +8,7 @@ pub mod engine;
 pub mod form;
 pub mod format;
 pub mod job;
+pub mod locale;
 pub mod names;
 pub mod person;
 pub mod snippet;

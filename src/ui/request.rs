@@ -1,5 +1,6 @@
 //! What a page must know of its request; the server provides it as context.
 
+use crate::model::locale::Locale;
 use leptos::prelude::*;
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -51,4 +52,10 @@ impl DevelopmentSignIn {
     pub fn get() -> bool {
         use_context::<Self>().is_some_and(|it| it.0)
     }
+}
+
+/// How this reader writes numbers and dates. Islands get the decimal mark as a prop and provide it again.
+#[must_use]
+pub fn locale() -> Locale {
+    use_context::<Locale>().unwrap_or_default()
 }

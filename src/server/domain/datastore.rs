@@ -39,7 +39,7 @@ pub async fn get(app: &App, actor: &Actor, id: Uuid) -> Result<DatastoreView, Ap
 /// [`AppError::NotFound`] when it never was this project's.
 pub async fn snapshot(app: &App, actor: &Actor, id: Uuid) -> Result<Snapshot, AppError> {
     let (status, detail) = db::datastores::status_of(&app.db, actor.me.project, id).await?.ok_or(AppError::NotFound)?;
-    let job = db::job_views::of_datastore(&app.db, id, 1).await?.pop();
+    let job = db::job_views::of_datastore(&app.db, id, 1).await?.pop().map(Into::into);
     Ok(Snapshot { datastore: id, status, detail, job })
 }
 

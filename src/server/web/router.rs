@@ -4,6 +4,7 @@ use super::{Web, address, assets, ca, errors, events, forms, guard, headers, hea
 use crate::{
     app,
     error::AppError,
+    model::locale::Locale,
     server::auth::{self, current::Who},
     ui::request::{DevelopmentSignIn, Now, PageStatus},
 };
@@ -102,6 +103,7 @@ fn pages(web: &Web) -> Router<Web> {
 fn provide_page_context(web: &Web) {
     provide_context(web.app.clone());
     provide_context(Now(web.app.clock.now()));
+    provide_context(languages());
     provide_context(DevelopmentSignIn(web.auth.dev_provider.is_some()));
     let Some(options) = use_context::<ResponseOptions>() else { return };
     // The page's scripts carry the nonce that leptos made for this request.
@@ -114,6 +116,12 @@ fn provide_page_context(web: &Web) {
     provide_context(PageStatus(Arc::new(move |status| {
         options.set_status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     })));
+}
+
+/// How the reader of this request writes numbers and dates.
+fn languages() -> Locale {
+    let parts = use_context::<Parts>();
+    parts.as_ref().and_then(|parts| parts.headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()).map(Locale::of).unwrap_or_default()
 }
 
 /// Sends whoever is not signed in from any page to the one where that is done, and back from there afterwards.

@@ -76,7 +76,7 @@ pub(crate) fn TextField(
     /// What is wrong.
     #[prop(into)]
     error: Signal<Option<String>>,
-) -> AnyView {
+) -> impl IntoView {
     let described = described_by(&id, !hint.is_empty());
     view! {
         <div class=format!("field {width}")>
@@ -97,5 +97,4 @@ pub(crate) fn TextField(
             <FieldError id error />
         </div>
     }
-    .into_any()
 }

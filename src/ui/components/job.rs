@@ -4,10 +4,11 @@ use super::{Glyph, Icon, Pill, PostButton};
 use crate::{
     model::{
         format,
-        job::{JobState, JobView, StepState, StepView},
+        job::{JobState, JobView, Progress, StepState, StepView},
         status::Tone,
     },
     server_fns::jobs::{abandon::Abandon, cancel::Cancel, retry::Retry},
+    ui::request::locale,
 };
 use leptos::{prelude::*, server_fn::ServerFn};
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 #[component]
 pub(crate) fn JobSteps(
     /// The job.
-    job: JobView,
+    job: Progress,
     /// Milliseconds since the server measured the running step.
     #[prop(optional)]
     since: u64,
@@ -44,7 +45,7 @@ fn JobStep(step: StepView, since: u64) -> impl IntoView {
     let running = step.state == StepState::Running;
     let took = step.duration_ms.map(|ms| if running { ms + since } else { ms });
     // What is over is told to the millisecond; what goes on counts seconds.
-    let took = took.map(|ms| if running { format::duration(ms / 1000 * 1000) } else { format::duration(ms) });
+    let took = took.map(|ms| locale().words(&format::duration(if running { ms / 1000 * 1000 } else { ms })));
     view! {
         <li class=format!("step tone-{}", step.state.tone().name()) aria-current=running.then_some("step")>
             <Icon glyph=step.state.tone() />

@@ -1,6 +1,6 @@
 //! How much of something is used.
 
-use crate::model::format;
+use crate::{model::format, ui::request::locale};
 use leptos::prelude::*;
 
 /// Bytes in a GB as flavors and volumes count them.
@@ -21,7 +21,8 @@ pub(crate) fn Meter(
         80..=89 => "high",
         _ => "full",
     };
-    let words = used.map_or_else(|| format!("{total_gb} GB, not measured yet"), |used| format!("{} of {total_gb} GB", format::bytes(used)));
+    let words =
+        used.map_or_else(|| format!("{total_gb} GB, not measured yet"), |used| format!("{} of {total_gb} GB", locale().words(&format::bytes(used))));
     view! {
         <span class=format!("meter {level}")>
             <svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" focusable="false">

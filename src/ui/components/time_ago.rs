@@ -11,6 +11,6 @@ pub(crate) fn TimeAgo(
     at: OffsetDateTime,
 ) -> impl IntoView {
     let exact = format::exact(at);
-    let words = Now::get().map_or_else(|| exact.clone(), |now| format::relative(at, now));
+    let words = Now::get().map_or_else(|| exact.clone(), |now| format::relative((now - at).whole_seconds()));
     view! { <time datetime=exact.clone() title=exact>{words}</time> }
 }

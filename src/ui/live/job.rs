@@ -2,7 +2,10 @@
 
 use super::feed::follow;
 use crate::{
-    model::job::{JobState, JobView},
+    model::{
+        job::{JobState, Progress},
+        locale::Locale,
+    },
     ui::{components::JobSteps, request::Sprite},
 };
 use leptos::prelude::*;
@@ -18,11 +21,14 @@ pub fn LiveJob(
     /// The datastore.
     datastore: Uuid,
     /// The job as the page was drawn.
-    drawn: JobView,
+    drawn: Progress,
+    /// The reader's decimal mark.
+    decimal: String,
     /// URL of the icons.
     sprite: String,
 ) -> impl IntoView {
     provide_context(Sprite(sprite));
+    provide_context(Locale::with_decimal(&decimal));
     let job = RwSignal::new(drawn);
     let since = RwSignal::new(0);
     Effect::new(move |_| {

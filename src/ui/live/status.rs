@@ -3,7 +3,7 @@
 use super::{feed::follow, reload::reload};
 use crate::{
     model::{
-        job::{JobView, Snapshot},
+        job::{Progress, Snapshot},
         status::Status,
     },
     ui::{components::StatusPill, request::Sprite},
@@ -42,5 +42,5 @@ pub fn LiveStatus(
 
 /// What the server drew other parts of the page from: as long as it is the same, the page is right.
 fn stands(snapshot: &Snapshot) -> impl PartialEq {
-    (snapshot.status, snapshot.job.as_ref().map(|job: &JobView| (job.id, job.state, job.undoing, job.can_cancel, job.can_retry)))
+    (snapshot.status, snapshot.job.as_ref().map(|job: &Progress| (job.id, job.state, job.undoing, job.can_cancel, job.can_retry)))
 }

@@ -1,9 +1,9 @@
 //! Relative times grow older while a page is open.
 
 use crate::{model::format, ui::components::browser::all};
+use js_sys::Date;
 use leptos::prelude::*;
 use std::time::Duration;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// How often they are told again.
 const TICK: Duration = Duration::from_secs(10);
@@ -15,19 +15,25 @@ pub fn LiveTimes(
     now: i64,
 ) -> impl IntoView {
     Effect::new(move |_| {
-        let Ok(drawn) = OffsetDateTime::from_unix_timestamp(now) else { return };
         let since = || window().performance().map_or(0.0, |p| p.now());
         let start = since();
         set_interval(
             move || {
-                let now = drawn + Duration::from_secs_f64((since() - start).max(0.0) / 1000.0);
+                let now = now + whole((since() - start) / 1000.0);
                 for element in all("time[datetime]") {
-                    if let Some(at) = element.get_attribute("datetime").and_then(|t| OffsetDateTime::parse(&t, &Rfc3339).ok()) {
-                        element.set_text_content(Some(&format::relative(at, now)));
+                    // The browser reads them: a calendar of our own would be most of this island.
+                    let at = element.get_attribute("datetime").map_or(f64::NAN, |t| Date::parse(&t));
+                    if at.is_finite() {
+                        element.set_text_content(Some(&format::relative(now - whole(at / 1000.0))));
                     }
                 }
             },
             TICK,
         );
     });
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "seconds, whole")]
+fn whole(seconds: f64) -> i64 {
+    seconds as i64
 }

@@ -14,6 +14,7 @@ use crate::{
     ui::{
         components::{Fact, FormErrors, Glyph, Icon, TextField},
         layout::page,
+        request::locale,
     },
 };
 use leptos::{prelude::*, server_fn::ServerFn};
@@ -55,7 +56,7 @@ pub fn Delete() -> impl IntoView {
 #[component]
 fn WhatGoes(view: DatastoreView) -> impl IntoView {
     let row = view.row;
-    let data = row.storage_used.map_or_else(|| "all of it".to_owned(), |bytes| format!("all of it, {}", format::bytes(bytes)));
+    let data = row.storage_used.map_or_else(|| "all of it".to_owned(), |bytes| format!("all of it, {}", locale().words(&format::bytes(bytes))));
     let storage = match view.storage {
         Storage::Ephemeral { gb } => format!("{gb} GB, ephemeral"),
         Storage::Volume { gb, .. } => format!("{gb} GB volume of each node"),

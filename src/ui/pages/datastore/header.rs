@@ -28,7 +28,7 @@ pub(super) fn Header(
     let base = format!("/datastores/{}", row.id);
     let tabs = Tab::ALL.into_iter().map(|it| (it.label(), it.path(&base), it == tab)).collect();
     let working = view.job.as_ref().is_some_and(|job| matches!(job.state, JobState::Queued | JobState::Running));
-    let drawn = Snapshot { datastore: row.id, status: Some(row.status), detail: view.detail.clone(), job: view.job.clone() };
+    let drawn = Snapshot { datastore: row.id, status: Some(row.status), detail: view.detail.clone(), job: view.job.clone().map(Into::into) };
     view! {
         // A reload would empty a form that somebody is filling in.
         {(working && !tab.has_fields()).then(|| view! { <noscript inner_html=r#"<meta http-equiv="refresh" content="3">"#></noscript> })}

@@ -4,7 +4,6 @@ use super::{filters::Filters, new::CreateButton, row::Row};
 use crate::{
     model::{
         datastore::{ListPage, ListQuery},
-        format,
         status::Tone,
     },
     server_fns::datastore::list::list,
@@ -13,6 +12,7 @@ use crate::{
         layout::page,
         live::LiveList,
         query::{Query, link},
+        request::locale,
     },
 };
 use leptos::prelude::*;
@@ -28,11 +28,7 @@ pub fn List() -> impl IntoView {
 #[component]
 fn ListBody(query: ListQuery, found: ListPage) -> impl IntoView {
     let empty = found.all == 0;
-    let count = if found.total == found.all {
-        format::count(usize::try_from(found.all).unwrap_or(usize::MAX), "datastore", "datastores")
-    } else {
-        format!("{} of {}", found.total, format::count(usize::try_from(found.all).unwrap_or(usize::MAX), "datastore", "datastores"))
-    };
+    let count = if found.total == found.all { many(found.all) } else { format!("{} of {}", locale().whole(found.total), many(found.all)) };
     let working = found.rows.iter().any(|row| matches!(row.status.tone(), Tone::Busy) || row.status == crate::model::status::Status::Queued);
     let plain = query == ListQuery { sort: query.sort.clone(), ..ListQuery::default() };
     let shows_new = plain && matches!(query.sort.as_str(), "" | "-created");
@@ -58,6 +54,10 @@ fn ListBody(query: ListQuery, found: ListPage) -> impl IntoView {
                 .into_any()
         }}
     }
+}
+
+fn many(all: u64) -> String {
+    format!("{} {}", locale().whole(all), if all == 1 { "datastore" } else { "datastores" })
 }
 
 #[component]

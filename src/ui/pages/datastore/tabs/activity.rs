@@ -11,7 +11,7 @@ use crate::{
     ui::{
         components::{Card, Column, EmptyState, Glyph, JobActions, JobSteps, Pill, Table, TimeAgo},
         live::LiveJob,
-        request::Sprite,
+        request::{Sprite, locale},
     },
 };
 use leptos::prelude::*;
@@ -46,7 +46,7 @@ pub fn Activity() -> impl IntoView {
 fn JobEntry(id: Uuid, job: JobView, live: bool) -> impl IntoView {
     let open = matches!(job.state, JobState::Queued | JobState::Running | JobState::Failed);
     let by = format!("by {}", job.requested_by);
-    let took = job.duration_ms.filter(|_| job.state == JobState::Done).map(format::duration);
+    let took = job.duration_ms.filter(|_| job.state == JobState::Done).map(|ms| locale().words(&format::duration(ms)));
     view! {
         <details class="job-entry" open=open>
             <summary>
@@ -60,9 +60,9 @@ fn JobEntry(id: Uuid, job: JobView, live: bool) -> impl IntoView {
                 </span>
             </summary>
             {if live {
-                view! { <LiveJob datastore=id drawn=job.clone() sprite=Sprite::url() /> }.into_any()
+                view! { <LiveJob datastore=id drawn=job.clone().into() decimal=locale().decimal() sprite=Sprite::url() /> }.into_any()
             } else {
-                view! { <JobSteps job=job.clone() /> }.into_any()
+                view! { <JobSteps job=job.clone().into() /> }.into_any()
             }}
             <JobActions datastore=id job />
         </details>

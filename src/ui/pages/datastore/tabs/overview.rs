@@ -18,7 +18,7 @@ use crate::{
     ui::{
         components::{Card, Copy, EmptyState, Fact, Glyph, Icon, JobActions, Meter, StatusPill, Switch, Switcher, TimeAgo},
         live::LiveJob,
-        request::Sprite,
+        request::{Sprite, locale},
     },
 };
 use leptos::prelude::*;
@@ -59,9 +59,9 @@ fn Work(id: Uuid, job: JobView) -> impl IntoView {
     view! {
         <Card id="job" title=job.label.clone() class="job-card">
             <p class="lead">
-                {format!("Asked for by {by} ")} <TimeAgo at /> {finished.map(|ms| format!(", took {}", format::duration(ms)))}
+                {format!("Asked for by {by} ")} <TimeAgo at /> {finished.map(|ms| format!(", took {}", locale().words(&format::duration(ms))))}
             </p>
-            <LiveJob datastore=id drawn=job.clone() sprite=Sprite::url() />
+            <LiveJob datastore=id drawn=job.clone().into() decimal=locale().decimal() sprite=Sprite::url() />
             <JobActions datastore=id job />
         </Card>
     }
@@ -133,7 +133,8 @@ fn Endpoints(view: DatastoreView, connection: Option<Connection>) -> impl IntoVi
 #[component]
 fn Health(view: DatastoreView) -> impl IntoView {
     let status = view.row.status;
-    let certificate = view.ca.and_then(|ca| ca.certificate_expires_at).map(|at| format::exact(at).chars().take(10).collect::<String>());
+    let certificate =
+        view.ca.and_then(|ca| ca.certificate_expires_at).map(|at| locale().day(&format::exact(at).chars().take(10).collect::<String>()));
     view! {
         <Card id="health" title="Health">
             <dl class="facts">

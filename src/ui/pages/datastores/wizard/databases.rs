@@ -7,7 +7,10 @@ use crate::{
         draft::{Draft, Offer},
         engine::{EngineKind, EngineOffer, VersionOffer},
     },
-    ui::components::{FieldError, FieldHint, Icon, described_by},
+    ui::{
+        components::{FieldError, FieldHint, Icon, described_by},
+        request::locale,
+    },
 };
 use leptos::prelude::*;
 
@@ -121,8 +124,8 @@ fn versions(engines: &[EngineOffer], draft: &Draft) -> AnyView {
 
 fn words(engine: EngineKind, version: &VersionOffer) -> String {
     let support = match &version.end_of_support {
-        Some(day) if version.past_support => format!(": support ended {day}"),
-        Some(day) => format!(": supported until {day}"),
+        Some(day) if version.past_support => format!(": support ended {}", locale().day(day)),
+        Some(day) => format!(": supported until {}", locale().day(day)),
         None => String::new(),
     };
     format!("{engine} {} ({}){support}", version.major, version.full)

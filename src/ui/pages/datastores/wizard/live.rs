@@ -1,15 +1,13 @@
 //! What follows the wizard's form while somebody types.
 
-use crate::model::{
-    catalogue::Flavor,
-    draft::{Draft, Step},
-};
+use super::choices::{Choice, find};
+use crate::model::draft::{Draft, Step};
 use leptos::{ev, prelude::*};
 use wasm_bindgen::JsCast;
 use web_sys::{FormData, HtmlFormElement};
 
 /// Calls `listener` with the draft as it would be if the form were posted now. Only in the browser.
-pub(super) fn follow_form(step: Step, start: Draft, listener: impl Fn(Draft) + 'static) {
+pub(super) fn follow_form(step: Step, start: Draft, listener: Box<dyn Fn(Draft)>) {
     let now = move || {
         let form = document().get_element_by_id("wizard")?.dyn_into::<HtmlFormElement>().ok()?;
         let data = FormData::new_with_form(&form).ok()?;
@@ -47,18 +45,17 @@ fn merged(start: &Draft, step: Step, field: impl Fn(&str) -> String) -> Draft {
 /// The disk of the chosen instance type: shown, not editable (rule 12).
 #[island]
 pub fn EphemeralSize(
-    /// The draft as the page was drawn.
-    start: Draft,
+    /// Id of the chosen one as the page was drawn.
+    chosen: String,
     /// The instance types.
-    flavors: Vec<Flavor>,
+    flavors: Vec<Choice>,
 ) -> impl IntoView {
-    let flavor = RwSignal::new(start.flavor.clone());
-    Effect::new(move |_| follow_form(Step::Resources, start.clone(), move |draft| flavor.set(draft.flavor)));
+    let flavor = RwSignal::new(chosen);
+    Effect::new(move |_| follow_form(Step::Resources, Draft::default(), Box::new(move |draft| flavor.set(draft.flavor))));
     view! {
         <output class="num" for="flavor">
             {move || {
-                let id = flavor.get();
-                flavors.iter().find(|f| f.id == id).map_or_else(|| "that of the instance type".to_owned(), |f| format!("{} GB ({})", f.disk_gb, f.name))
+                find(&flavors, &flavor.get()).map_or_else(|| "that of the instance type".to_owned(), |f| format!("{} GB ({})", f.disk_gb, f.name))
             }}
         </output>
     }

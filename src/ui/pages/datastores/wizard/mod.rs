@@ -3,6 +3,7 @@
 //! Each step is a form that posts its raw fields, right or wrong; the server keeps them with the draft, so nothing typed is
 //! lost. What is wrong is found when a page is drawn, and shown once the step was posted.
 
+mod choices;
 mod cloud_service;
 mod configuration;
 mod databases;
@@ -20,6 +21,7 @@ use crate::{
     server_fns::wizard::show::show,
     ui::{layout::page, request::Sprite},
 };
+use choices::Choices;
 use form::StepForm;
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -52,6 +54,7 @@ fn path(id: Uuid, step: Step) -> String {
 #[component]
 fn WizardPage(id: Uuid, draft: Draft, offer: Offer, address: Option<String>, step: Step, reachable: Step) -> impl IntoView {
     let errors = if draft.seen.contains(&step) { validate_step(&draft, &offer, step) } else { FieldErrors::default() };
+    let choices = Choices::of(&offer);
     view! {
         <Title text=format!("Create datastore: {}", step.label()) />
         <h1>"Create datastore"</h1>
@@ -67,7 +70,7 @@ fn WizardPage(id: Uuid, draft: Draft, offer: Offer, address: Option<String>, ste
             } else {
                 view! { <StepForm id step draft=draft.clone() offer=offer.clone() errors address /> }.into_any()
             }} <aside class="summary card" aria-label="Summary">
-                <Summary id start=draft offer step reachable sprite=Sprite::url() />
+                <Summary id typed=draft.typed() choices step reachable sprite=Sprite::url() />
             </aside>
         </div>
     }

@@ -1,6 +1,7 @@
 //! Step 5: everything once more, each line with a way back, and Finish (rule 16).
 
 use super::{
+    choices::Choices,
     path,
     review::{Line, lines},
 };
@@ -22,6 +23,7 @@ pub(super) fn Preview(
     /// What may be chosen.
     offer: Offer,
 ) -> impl IntoView {
+    let choices = Choices::of(&offer);
     let no_source = draft.allow.is_empty();
     view! {
         <div class="card step-form">
@@ -35,7 +37,7 @@ pub(super) fn Preview(
                         <section class="review">
                             <h3>{step.label()}</h3>
                             <dl class="review-lines">
-                                {lines(&draft, &offer, step).into_iter().map(|line| review_line(line, &href)).collect_view()}
+                                {lines(&draft, &choices, step).into_iter().map(|line| review_line(line, &href)).collect_view()}
                             </dl>
                         </section>
                     }

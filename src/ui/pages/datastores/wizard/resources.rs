@@ -1,6 +1,7 @@
 //! Step 4: instance type, storage, first database, first trusted source (rules 10-15, 79-81).
 
 use super::{
+    choices::Choices,
     form::{checked, error, name},
     live::EphemeralSize,
 };
@@ -141,7 +142,7 @@ fn Storage(draft: Draft, offer: Offer, errors: FieldErrors) -> impl IntoView {
             <div class="ephemeral-only">
                 <p class="fixed-size">
                     "Size: "
-                    <EphemeralSize start=draft.clone() flavors=offer.catalogue.flavors.clone() />
+                    <EphemeralSize chosen=draft.flavor.clone() flavors=Choices::of(&offer).flavors />
                     ". It is the instance type's own disk and cannot be changed, now or later."
                 </p>
             </div>

@@ -1,11 +1,12 @@
 //! What was chosen, in words, and what it adds up to.
 
+use super::choices::{Choices, find};
 use crate::model::{
     catalogue::Quota,
     datastore::Topology,
-    draft::{Draft, Offer, Step},
+    draft::{self, Draft, Step},
     engine::EngineKind,
-    format, names,
+    names,
 };
 
 /// One line.
@@ -20,10 +21,9 @@ pub(super) struct Line {
 }
 
 /// The lines of a step.
-pub(super) fn lines(draft: &Draft, offer: &Offer, step: Step) -> Vec<Line> {
+pub(super) fn lines(draft: &Draft, choices: &Choices, step: Step) -> Vec<Line> {
     let line = |label, field, value: Option<String>| Line { label, value, field };
     let typed = |value: &str| Some(value.trim().to_owned()).filter(|v| !v.is_empty());
-    let catalogue = &offer.catalogue;
     match step {
         Step::Databases => vec![
             line("Database", "engine", draft.engine.parse::<EngineKind>().ok().map(|e| e.label().to_owned())),
@@ -34,18 +34,14 @@ pub(super) fn lines(draft: &Draft, offer: &Offer, step: Step) -> Vec<Line> {
             line(
                 "Tags",
                 "tags",
-                names::tags(&draft.tags, catalogue.limits.max_tags).ok().map(|t| if t.is_empty() { "none".to_owned() } else { t.join(", ") }),
+                names::tags(&draft.tags, choices.max_tags).ok().map(|t| if t.is_empty() { "none".to_owned() } else { t.join(", ") }),
             ),
             line("Topology", "topology", draft.topology.parse::<Topology>().ok().map(|t| t.label().to_owned())),
         ],
-        Step::CloudService => vec![line("Region", "region", catalogue.region(&draft.region).map(|r| r.label.clone()))],
+        Step::CloudService => vec![line("Region", "region", find(&choices.regions, &draft.region).map(|r| r.name.clone()))],
         Step::Resources => vec![
-            line(
-                "Instance type",
-                "flavor",
-                catalogue.flavor(&draft.flavor).map(|f| format!("{}: {} vCPU, {}", f.name, f.vcpus, format::ram(f.ram_mb))),
-            ),
-            line("Storage", "storage", storage(draft, offer)),
+            line("Instance type", "flavor", find(&choices.flavors, &draft.flavor).map(|f| format!("{}: {}", f.name, f.detail))),
+            line("Storage", "storage", storage(draft, choices)),
             line("First database", "database", typed(&draft.database)),
             line("Admin user", "user", typed(&draft.user)),
             line("Trusted source", "allow", Some(typed(&draft.allow).unwrap_or_else(|| "none: nobody can connect yet".to_owned()))),
@@ -54,11 +50,11 @@ pub(super) fn lines(draft: &Draft, offer: &Offer, step: Step) -> Vec<Line> {
     }
 }
 
-fn storage(draft: &Draft, offer: &Offer) -> Option<String> {
+fn storage(draft: &Draft, choices: &Choices) -> Option<String> {
     match draft.storage.as_str() {
-        "ephemeral" => Some(offer.catalogue.flavor(&draft.flavor).map_or_else(|| "Ephemeral".to_owned(), |f| format!("Ephemeral, {} GB", f.disk_gb))),
+        "ephemeral" => Some(find(&choices.flavors, &draft.flavor).map_or_else(|| "Ephemeral".to_owned(), |f| format!("Ephemeral, {} GB", f.disk_gb))),
         "volume" => {
-            let kind = offer.catalogue.volume_type(&draft.volume_type)?;
+            let kind = find(&choices.volume_types, &draft.volume_type)?;
             Some(format!("Volume {}, {} GB", kind.name, draft.volume_gb.trim()))
         }
         _ => None,
@@ -79,19 +75,19 @@ pub(super) struct Totals {
 }
 
 /// Adds it up; `None` until there is an instance type.
-pub(super) fn totals(draft: &Draft, offer: &Offer) -> Option<Totals> {
-    let flavor = offer.catalogue.flavor(&draft.flavor)?;
+pub(super) fn totals(draft: &Draft, choices: &Choices) -> Option<Totals> {
+    let flavor = find(&choices.flavors, &draft.flavor)?;
     let nodes = draft.topology.parse::<Topology>().map_or(1, Topology::nodes);
     let storage_gb = match draft.storage.as_str() {
         "ephemeral" => Some(flavor.disk_gb),
-        "volume" => crate::model::draft::volume_gb(&draft.volume_gb, offer.catalogue.limits.max_volume_gb).ok(),
+        "volume" => draft::volume_gb(&draft.volume_gb, choices.max_volume_gb).ok(),
         _ => None,
     };
     let left = || {
         Some(Quota {
-            instances: offer.quota_left.instances.checked_sub(nodes)?,
-            ram_mb: offer.quota_left.ram_mb.checked_sub(flavor.ram_mb * u64::from(nodes))?,
-            storage_gb: offer.quota_left.storage_gb.checked_sub(u64::from(storage_gb.unwrap_or(0)) * u64::from(nodes))?,
+            instances: choices.quota_left.instances.checked_sub(nodes)?,
+            ram_mb: choices.quota_left.ram_mb.checked_sub(flavor.ram_mb * u64::from(nodes))?,
+            storage_gb: choices.quota_left.storage_gb.checked_sub(u64::from(storage_gb.unwrap_or(0)) * u64::from(nodes))?,
         })
     };
     Some(Totals { nodes, ram_mb: flavor.ram_mb, storage_gb, left: left() })
@@ -100,23 +96,23 @@ pub(super) fn totals(draft: &Draft, offer: &Offer) -> Option<Totals> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::catalogue::Catalogue;
+    use crate::model::{catalogue::Catalogue, draft::Offer};
 
-    fn offer() -> Offer {
+    fn choices() -> Choices {
         let catalogue: Catalogue = toml::from_str(include_str!("../../../../catalogue.toml")).unwrap();
-        Offer {
+        Choices::of(&Offer {
             engines: Vec::new(),
             quota_left: Quota { instances: 2, ram_mb: 5000, storage_gb: 60 },
             region_left: (9000, 900),
             name_taken: false,
             catalogue,
-        }
+        })
     }
 
     #[test]
     fn r012_ephemeral_storage_counts_with_the_flavors_disk() {
         let draft = Draft { flavor: "4".into(), storage: "ephemeral".into(), volume_gb: "7".into(), topology: "single".into(), ..Draft::default() };
-        let totals = totals(&draft, &offer()).unwrap();
+        let totals = totals(&draft, &choices()).unwrap();
         assert_eq!((totals.nodes, totals.ram_mb, totals.storage_gb), (1, 4096, Some(40)));
         assert_eq!(totals.left, Some(Quota { instances: 1, ram_mb: 904, storage_gb: 20 }));
     }
@@ -124,15 +120,15 @@ mod tests {
     #[test]
     fn totals_wait_for_what_is_missing_and_never_go_below_nothing() {
         let draft = Draft { flavor: "db.large".into(), storage: "volume".into(), volume_gb: "x".into(), ..Draft::default() };
-        let big = totals(&draft, &offer()).unwrap();
+        let big = totals(&draft, &choices()).unwrap();
         assert_eq!((big.storage_gb, big.left), (None, None));
-        assert_eq!(totals(&Draft::default(), &offer()), None);
+        assert_eq!(totals(&Draft::default(), &choices()), None);
     }
 
     #[test]
     fn r016_every_step_before_preview_has_lines() {
         for step in Step::ALL.into_iter().filter(|s| *s != Step::Preview) {
-            assert!(!lines(&Draft::default(), &offer(), step).is_empty(), "{step:?}");
+            assert!(!lines(&Draft::default(), &choices(), step).is_empty(), "{step:?}");
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The summary beside the steps; it follows the form.
 
 use super::{
+    choices::Choices,
     live::follow_form,
     path,
-    review::{Totals, lines, totals},
+    review::{Line, Totals, lines, totals},
 };
 use crate::{
     model::{
-        draft::{Draft, Offer, Step},
+        draft::{Draft, Step},
         format,
     },
     ui::{
@@ -15,7 +16,10 @@ use crate::{
         request::Sprite,
     },
 };
-use leptos::prelude::*;
+use leptos::{
+    either::{Either, EitherOf3},
+    prelude::*,
+};
 use uuid::Uuid;
 
 /// What was chosen so far, with a way back to each step, the totals, and what the quota has left.
@@ -24,9 +28,9 @@ pub fn Summary(
     /// The draft's id.
     id: Uuid,
     /// The draft as the page was drawn.
-    start: Draft,
+    typed: Vec<(String, String)>,
     /// What may be chosen.
-    offer: Offer,
+    choices: Choices,
     /// Where one is.
     step: Step,
     /// How far one may go.
@@ -35,8 +39,10 @@ pub fn Summary(
     sprite: String,
 ) -> impl IntoView {
     provide_context(Sprite(sprite));
+    let mut start = Draft::default();
+    start.restore(&typed);
     let draft = RwSignal::new(start.clone());
-    Effect::new(move |_| follow_form(step, start.clone(), move |now| draft.set(now)));
+    Effect::new(move |_| follow_form(step, start.clone(), Box::new(move |now| draft.set(now))));
     view! {
         <h2>"Summary"</h2>
         {move || {
@@ -44,26 +50,26 @@ pub fn Summary(
             let groups = Step::ALL
                 .into_iter()
                 .filter(|it| *it != Step::Preview)
-                .map(|it| view! { <Group id draft=draft.clone() offer=offer.clone() it step reachable /> })
+                .map(|it| view! { <Group id lines=lines(&draft, &choices, it) it step reachable /> })
                 .collect_view();
             view! {
                 {groups}
-                <Sum totals=totals(&draft, &offer) />
+                <Sum totals=totals(&draft, &choices) />
             }
         }}
     }
 }
 
 #[component]
-fn Group(id: Uuid, draft: Draft, offer: Offer, it: Step, step: Step, reachable: Step) -> impl IntoView {
+fn Group(id: Uuid, lines: Vec<Line>, it: Step, step: Step, reachable: Step) -> impl IntoView {
     let edit = format!("Edit {}", it.label());
     let way = if it == step || it > reachable {
-        ().into_any()
+        EitherOf3::A(())
     } else if step == Step::Preview {
-        view! { <a class="edit" href=path(id, it) aria-label=edit>"Edit"</a> }.into_any()
+        EitherOf3::B(view! { <a class="edit" href=path(id, it) aria-label=edit>"Edit"</a> })
     } else {
         // A button of the form, so that what was typed here is saved on the way.
-        view! { <button class="edit" type="submit" form="wizard" name="go" value=it.slug() aria-label=edit>"Edit"</button> }.into_any()
+        EitherOf3::C(view! { <button class="edit" type="submit" form="wizard" name="go" value=it.slug() aria-label=edit>"Edit"</button> })
     };
     view! {
         <section class="summary-group" class:here=it == step>
@@ -72,7 +78,7 @@ fn Group(id: Uuid, draft: Draft, offer: Offer, it: Step, step: Step, reachable: 
                 {way}
             </div>
             <dl>
-                {lines(&draft, &offer, it)
+                {lines
                     .into_iter()
                     .map(|line| {
                         view! {
@@ -116,22 +122,22 @@ fn Sum(totals: Option<Totals>) -> impl IntoView {
                         <dd>
                             {match t.left {
                                 Some(q) => {
-                                    format!(
+                                    Either::Left(format!(
                                         "{}, {} RAM, {} GB",
                                         format::count(q.instances as usize, "instance", "instances"),
                                         format::ram(q.ram_mb),
                                         q.storage_gb,
-                                    )
-                                        .into_any()
+                                    ))
                                 }
                                 None => {
-                                    view! {
-                                        <span class="over">
-                                            <Icon glyph=Glyph::Warning />
-                                            "not enough"
-                                        </span>
-                                    }
-                                        .into_any()
+                                    Either::Right(
+                                        view! {
+                                            <span class="over">
+                                                <Icon glyph=Glyph::Warning />
+                                                "not enough"
+                                            </span>
+                                        },
+                                    )
                                 }
                             }}
                         </dd>
