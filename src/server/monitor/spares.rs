@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(decide(&kinds(), 2, &[], true), Some(Act::Make(0)));
         assert_eq!(decide(&kinds(), 2, &[spare(1, "volume")], true), Some(Act::Make(1)));
         let (volumes, ephemeral) = ([spare(1, "volume"), spare(2, "volume")], spare(3, "ephemeral"));
-        assert_eq!(decide(&kinds(), 2, &[&volumes[..], &[ephemeral.clone()]].concat(), true), Some(Act::Make(1)));
+        assert_eq!(decide(&kinds(), 2, &[&volumes[..], std::slice::from_ref(&ephemeral)].concat(), true), Some(Act::Make(1)));
         assert_eq!(decide(&kinds(), 2, &[&volumes[..], &[ephemeral, spare(4, "ephemeral")]].concat(), true), None);
         assert_eq!(decide(&kinds(), 0, &[], true), None);
     }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn what_failed_or_is_too_much_goes() {
         let failed = Spare { failed: true, ..spare(1, "volume") };
-        assert_eq!(decide(&kinds(), 2, &[failed.clone()], false), Some(Act::Remove(failed.id, Why::Failed)));
+        assert_eq!(decide(&kinds(), 2, std::slice::from_ref(&failed), false), Some(Act::Remove(failed.id, Why::Failed)));
         let old = Spare { version: "14".into(), ..spare(2, "volume") };
         assert_eq!(decide(&kinds(), 2, &[old], true), Some(Act::Remove(Uuid::from_u128(2), Why::Surplus)));
         let many: Vec<Spare> = (1..=3).map(|n| spare(n, "volume")).collect();

@@ -50,10 +50,8 @@ pub(super) async fn ensure_user(site: Site<'_>, user: &str, verifier: &SecretStr
     ensure!(verifier.expose_secret().starts_with("SCRAM-SHA-256$"), "a password was given where its verifier must stand: nothing was sent");
     let session = open(site, MAINTENANCE).await?;
     if !session.has(ROLE, &[&user]).await? {
-        let (statement, names): (_, &[&str]) = match session.has(ROLE, &[&SPARE]).await? {
-            true => ("ALTER ROLE %I RENAME TO %I", &[SPARE, user]),
-            false => ("CREATE ROLE %I", &[user]),
-        };
+        let has_spare = session.has(ROLE, &[&SPARE]).await?;
+        let (statement, names): (_, &[&str]) = if has_spare { ("ALTER ROLE %I RENAME TO %I", &[SPARE, user]) } else { ("CREATE ROLE %I", &[user]) };
         session.act_on(statement, names).await.with_context(|| format!("the user “{user}” cannot be made"))?;
     }
     session.act_on(TENANT, &[user, verifier.expose_secret()]).await.with_context(|| format!("the user “{user}” cannot be given its password"))
