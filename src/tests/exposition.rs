@@ -29,7 +29,7 @@ impl Exposition {
                 assert!(is_name(name) && !help.trim().is_empty(), "{line}");
                 let family = Family { help: help.to_owned(), ..Family::default() };
                 assert!(families.insert(name.to_owned(), family).is_none(), "{name} comes twice");
-                current = name.to_owned();
+                name.clone_into(&mut current);
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').expect(line);
                 assert_eq!(name, current, "a TYPE follows its HELP: {line}");

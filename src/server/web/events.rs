@@ -120,8 +120,8 @@ impl Stream {
         let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
         let response = (unbuffered, Sse::new(ReceiverStream::new(from)).keep_alive(KeepAlive::new().interval(BEAT))).into_response();
         let pass = Pass::of(parts, actor.me.project);
-        let _open = web.streams.enter();
-        (Self { web, actor, pass, to, beat: interval_at(Instant::now() + BEAT, BEAT), ready: Instant::now(), _open }, response)
+        let ready = Instant::now();
+        (Self { _open: web.streams.enter(), web, actor, pass, to, beat: interval_at(ready + BEAT, BEAT), ready }, response)
     }
 
     /// Runs until it ends by itself, the session is ended, the reader goes, or Granary stops.

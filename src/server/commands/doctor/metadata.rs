@@ -20,13 +20,13 @@ const OLDEST: i32 = 14;
 /// Returns a pool that can only read, when its schema is at least this program's.
 pub(super) async fn look(report: &mut Report, config: &Config, serving: bool) -> Option<PgPool> {
     let options = match &config.database_url {
-        Some(url) => match PgConnectOptions::from_str(url.expose_secret()) {
-            Ok(options) => options,
-            Err(_) => {
+        Some(url) => {
+            let Ok(options) = PgConnectOptions::from_str(url.expose_secret()) else {
                 report.problem(AREA, "DATABASE_URL cannot be understood.", "It is postgres://user:password@host:port/database.");
                 return None;
-            }
-        },
+            };
+            options
+        }
         None => own(report, config, serving)?,
     };
     let options = options.application_name("granary doctor").options([("default_transaction_read_only", "on"), ("statement_timeout", "10s")]);
@@ -90,10 +90,8 @@ async fn answers(report: &mut Report, db: &PgPool) -> sqlx::Result<bool> {
         report.problem(AREA, format!("It is PostgreSQL {version}, but Granary needs {OLDEST} or newer."), "Move it to a newer server.");
     }
     let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(db).await?;
-    let rows: Vec<(i64, bool, Vec<u8>)> = match exists {
-        true => sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations").fetch_all(db).await?,
-        false => Vec::new(),
-    };
+    let rows: Vec<(i64, bool, Vec<u8>)> =
+        if exists { sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations").fetch_all(db).await? } else { Vec::new() };
     let done: BTreeMap<i64, (bool, Vec<u8>)> = rows.into_iter().map(|(version, success, sum)| (version, (success, sum))).collect();
     Ok(schema(report, &version, &done))
 }

@@ -75,7 +75,7 @@ async fn haproxy(report: &mut Report, platform: &dyn Platform) {
     let Some(path) = find("haproxy") else { return };
     let program = Program { path: path.clone(), args: vec!["-v".to_owned()], env: Vec::new() };
     match platform.ask(&program).await {
-        Ok(output) if output.code == Some(0) => report.ok(AREA, output.stdout.lines().next().unwrap_or("haproxy").to_owned()),
+        Ok(output) if output.code == Some(0) => report.ok(AREA, output.stdout.lines().next().unwrap_or("haproxy")),
         Ok(output) => report.problem(AREA, format!("{} cannot be run: {}", path.display(), output.stderr), "Install the package haproxy again."),
         Err(error) => report.problem(AREA, format!("{} cannot be run: {error:#}.", path.display()), "Install the package haproxy again."),
     }

@@ -49,7 +49,7 @@ fn whole(unit: &Path, places: &[PathBuf]) -> String {
 /// The last value counts.
 fn setting<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let values = text.lines().filter_map(|line| line.trim().strip_prefix(name)?.trim_start().strip_prefix('='));
-    values.map(str::trim).filter(|value| !value.is_empty()).next_back()
+    values.map(str::trim).rfind(|value| !value.is_empty())
 }
 
 #[cfg(test)]

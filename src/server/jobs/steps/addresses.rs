@@ -140,7 +140,7 @@ mod tests {
         for at in [0, 1, 4094] {
             assert_eq!(block(host, loopback(host, at, 15)), Some(at));
         }
-        assert_eq!(block(host, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1))), None);
+        assert_eq!(block(host, IpAddr::V4(Ipv4Addr::LOCALHOST)), None);
         assert_eq!(network(host).0.to_string(), "127.79.0.0/16");
     }
 
