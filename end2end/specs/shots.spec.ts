@@ -9,7 +9,7 @@ const folder = fileURLToPath(new URL("../shots", import.meta.url));
 
 test("pictures of every page", async ({ page, home, datastore, browser, baseURL }) => {
     test.skip(!process.env.SHOTS, "SHOTS=1 takes them");
-    test.setTimeout(600_000);
+    test.setTimeout(1_800_000);
     mkdirSync(folder, { recursive: true });
     const outside = await (await browser.newContext({ baseURL })).newPage();
     const all: [string, typeof page, () => Promise<unknown>][] = [

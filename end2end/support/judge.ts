@@ -71,9 +71,12 @@ const motion = async (page: Page) => {
     });
 };
 
+/** An icon whose drawing is nowhere. */
+const icons = (page: Page) => page.locator("svg use").evaluateAll((all) => all.map((it) => it.getAttribute("href") ?? "").filter((href) => !href.startsWith("/")).map((href) => `the icon ${href} has no drawing`));
+
 /** Everything that is wrong with the page as it stands. */
 export const judge = async (page: Page, name: string): Promise<string[]> => {
-    const found = [...(await axe(page)), ...(await narrow(page)), ...(await motion(page))];
+    const found = [...(await axe(page)), ...(await narrow(page)), ...(await motion(page)), ...(await icons(page))];
     await page.setViewportSize({ width: 1440, height: 900 });
     return found.map((it) => `${name}: ${it}`);
 };

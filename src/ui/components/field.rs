@@ -1,6 +1,7 @@
 //! A field of a form: label, hint, control, and what is wrong with it, tied together for screen readers.
 
 use super::{Glyph, Icon};
+use crate::ui::request::Sprite;
 use leptos::prelude::*;
 
 /// Ids for `aria-describedby` of a control: its hint and its error.
@@ -31,9 +32,12 @@ pub(crate) fn FieldError(
     #[prop(into)]
     error: Signal<Option<String>>,
 ) -> impl IntoView {
+    // What moves is drawn after the page's own contexts are gone.
+    let sprite = Sprite::url();
     view! {
         <div class="field-error" id=format!("{id}-error") aria-live="polite">
             {move || {
+                provide_context(Sprite(sprite.clone()));
                 error
                     .get()
                     .map(|text| {

@@ -4,7 +4,7 @@ use leptos::{nonce::use_nonce, prelude::*};
 
 /// Loads the browser side and has each island take up its part of the page. Leptos' own `HydrationScripts` asks for the
 /// module ahead without the page's nonce, which our policy refuses; this one is let in, and is shorter, since our islands
-/// hold no children. Who leaves the page before all is loaded breaks that off, so it is no error.
+/// hold no children. Between two islands the browser may answer whoever types or clicks meanwhile. Who leaves the page before all is loaded breaks that off, so it is no error.
 #[component]
 pub(crate) fn Scripts(options: LeptosOptions) -> impl IntoView {
     // What is outside of islands is not drawn again in the browser, so nothing is handed over for it.
@@ -14,11 +14,16 @@ pub(crate) fn Scripts(options: LeptosOptions) -> impl IntoView {
     let base = format!("/{}/{}", options.site_pkg_dir, options.output_name);
     let (module, wasm) = (format!("{base}.js"), format!("{base}.wasm"));
     let start = format!(
-        r#"try {{
+        r#"const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((done) => setTimeout(done));
+try {{
   const g = await import("{module}");
   await g.default({{ module_or_path: "{wasm}" }});
+  await pause();
   g.hydrate();
-  for (const island of document.querySelectorAll("leptos-island")) await g[island.dataset.component]?.(island);
+  for (const island of document.querySelectorAll("leptos-island")) {{
+    await g[island.dataset.component]?.(island);
+    await pause();
+  }}
 }} catch (error) {{
   console.warn("The page works without its islands, which could not be loaded:", error);
 }}"#
