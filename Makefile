@@ -97,10 +97,12 @@ fmt: ## Format the code
 	@cargo fmt
 
 .PHONY: lint
-lint: ## Check format and lints of both sides; every warning counts
+lint: ## Check format, lints of both sides, documentation and dependencies; every warning counts
 	@cargo fmt --check
+	@node scripts/dependencies.mjs
 	@+cargo clippy --features ssr --all-targets -- -D warnings
 	@+cargo clippy --features hydrate --lib --target wasm32-unknown-unknown -- -D warnings
+	@+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --document-private-items --features ssr --lib
 
 .PHONY: lighthouse
 lighthouse: release ## Measure the pages as users load them: performance and what they weigh, too

@@ -43,6 +43,8 @@ part() {
 
 format() { cargo fmt --check; }
 lint_server() { cargo clippy --features ssr --all-targets -- -D warnings; }
+dependencies() { node scripts/dependencies.mjs; }
+documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --document-private-items --features ssr --lib; }
 lint_browser() { cargo clippy --features hydrate --lib --target wasm32-unknown-unknown -- -D warnings; }
 build() { make -j"$(nproc)" debug; }
 
@@ -71,8 +73,10 @@ browser_tests() {
 }
 
 part "format" format check
+part "dependencies" dependencies check
 part "lints, server side" lint_server check
 part "lints, browser side" lint_browser check
+part "documentation" documentation check
 part "build" build
 part "tests in Rust" rust_tests
 part "tests in the browser" browser_tests
