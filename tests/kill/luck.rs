@@ -145,8 +145,8 @@ async fn metadata_that_dies_in_a_creation_and_is_gone_for_half_a_minute_changes_
     assert!(psql("create table t as select 1"));
 
     // Nobody can start it while this lock is held, as if its programs were gone.
-    let lock = Command::new("flock").arg(metadata.join("lock")).args(["sleep", "600"]).stdout(Stdio::null()).spawn().unwrap();
-    let mut lock = Serving(lock);
+    let lock = Command::new("flock").arg("--no-fork").arg(metadata.join("lock")).args(["sleep", "600"]).stdout(Stdio::null()).spawn().unwrap();
+    let lock = Serving(lock);
     tokio::time::sleep(Duration::from_millis(300)).await;
     kill();
     let begun = Instant::now();
@@ -157,15 +157,15 @@ async fn metadata_that_dies_in_a_creation_and_is_gone_for_half_a_minute_changes_
     // Nothing is decided meanwhile: what dies stays dead.
     let server = processes_of_server(&home);
     assert!(server.signal(Signal::KILL).unwrap());
+    while server.is_alive() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     while begun.elapsed() < Duration::from_secs(30) {
         assert_eq!(postgres(&home), 0, "started without metadata");
         assert_ne!(ask(&home, "/readyz").await.0, 200);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    // The sleep has the lock, too.
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", lock.0.id())).unwrap();
-    children.split_whitespace().filter_map(|pid| Process::find(pid.parse().ok()?)).for_each(|child| drop(child.signal(Signal::KILL)));
-    lock.0.wait().unwrap();
+    drop(lock);
     until_ready(&home).await;
     until_running(&app, &actor, id).await;
     let begun = Instant::now();
