@@ -118,7 +118,8 @@ impl Volumes {
     /// When it is gone or cannot be attached.
     pub fn attach(&self, node: &NodeSpec) -> anyhow::Result<()> {
         match self.of(node) {
-            Some(volume) if self.check(node).is_err() && volume.own.is_there()? && volume.has_image()? => volume.attach(&|| false),
+            // What is not attached nobody uses.
+            Some(volume) if self.check(node).is_err() && volume.own.is_there()? && volume.has_image()? => volume.attach(&|| true),
             _ => self.check(node),
         }
     }
