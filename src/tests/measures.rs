@@ -73,6 +73,8 @@ async fn each_metric_is_there_and_moves_and_nothing_else_names_a_datastore() {
     assert_eq!((empty.get("granary_metadata_up", &[]), empty.get("granary_metadata_connections_max", &[])), (Some(1.0), Some(5.0)));
     assert_eq!(empty.get("granary_certificate_expiry_timestamp_seconds", &[]), None, "there is no certificate yet");
 
+    assert_eq!(empty.get("granary_spares", &[]), Some(0.0));
+
     // A job waits: no worker runs yet.
     let (actor, id) = make(&site, &browser, "orders").await;
     sqlx::query("UPDATE jobs SET not_before = now() - interval '100 seconds'").execute(&site.app.db).await.unwrap();
@@ -113,6 +115,18 @@ async fn each_metric_is_there_and_moves_and_nothing_else_names_a_datastore() {
     until(&browser, |read| read.get("granary_event_streams", &[]) == Some(1.0)).await;
     drop(stream);
     until(&browser, |read| read.get("granary_event_streams", &[]) == Some(0.0)).await;
+
+    // A spare is counted as one, and as nothing else.
+    let mut tx = site.app.db.begin().await.unwrap();
+    let kind =
+        "INSERT INTO datastores (id, project_id, name, engine, version, topology, region, flavor, flavor_ram_mb, flavor_vcpus, storage, storage_gb,
+        host_id, lifecycle) VALUES (gen_random_uuid(), $1, 'spare', 'postgresql', '15', 'single', 'local', '1', 512, 1, 'ephemeral', 5, $2, 'spare')";
+    sqlx::query(kind).bind(crate::server::db::spares::PROJECT).bind(site.app.host).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let spare = read(&browser).await;
+    assert_eq!(spare.get("granary_spares", &[]), Some(1.0));
+    let all: f64 = spare.0["granary_datastores"].samples.iter().map(|(.., value)| value).sum();
+    assert_eq!(Some(all), Some(1.0), "the one that somebody made");
 
     // A job fails: the datastore's node is gone from this machine's list of programs.
     sqlx::query("UPDATE jobs SET state = 'failed'").execute(&site.app.db).await.unwrap();

@@ -16,6 +16,8 @@ pub struct Counts {
     pub datastores: Vec<(String, i64)>,
     /// Nodes: observed state, how many.
     pub nodes: Vec<(String, i64)>,
+    /// Spares that are ready.
+    pub spares: i64,
     /// When the first of the datastores' certificates ends.
     pub first_certificate_end: Option<OffsetDateTime>,
 }
@@ -42,14 +44,14 @@ pub async fn read(pool: &PgPool, host: Uuid) -> sqlx::Result<Counts> {
     .await?;
     let datastores = sqlx::query!(
         r#"SELECT s.status AS "status!", count(*) AS "n!" FROM datastore_statuses s JOIN datastores d ON d.id = s.datastore_id
-        WHERE d.host_id = $1 GROUP BY s.status"#,
+        WHERE d.host_id = $1 AND d.lifecycle <> 'spare' GROUP BY s.status"#,
         host
     )
     .fetch_all(&mut *connection)
     .await?;
     let nodes = sqlx::query!(
         r#"SELECT n.observed, count(*) AS "n!" FROM nodes n JOIN datastores d ON d.id = n.datastore_id
-        WHERE d.host_id = $1 AND d.deleted_at IS NULL GROUP BY n.observed"#,
+        WHERE d.host_id = $1 AND d.deleted_at IS NULL AND d.lifecycle <> 'spare' GROUP BY n.observed"#,
         host
     )
     .fetch_all(&mut *connection)
@@ -58,11 +60,13 @@ pub async fn read(pool: &PgPool, host: Uuid) -> sqlx::Result<Counts> {
         sqlx::query_scalar!("SELECT min(certificate_expires_at) FROM datastores WHERE host_id = $1 AND deleted_at IS NULL", host)
             .fetch_one(&mut *connection)
             .await?;
+    let spares = super::spares::ready(&mut *connection, host).await?;
     Ok(Counts {
         jobs: jobs.into_iter().map(|r| (r.kind, r.state, r.n)).collect(),
         oldest_wait: Duration::try_from_secs_f64(oldest_wait).unwrap_or_default(),
         datastores: datastores.into_iter().map(|r| (r.status, r.n)).collect(),
         nodes: nodes.into_iter().map(|r| (r.observed, r.n)).collect(),
+        spares,
         first_certificate_end,
     })
 }

@@ -1,7 +1,7 @@
 //! Datastores that were made ready before anybody asked for one.
 
 use crate::model::draft::NewDatastore;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 /// The project of spares: nobody is a member of it.
@@ -47,13 +47,13 @@ pub async fn all(tx: &mut PgConnection, host: Uuid) -> sqlx::Result<Vec<Spare>> 
 ///
 /// # Errors
 /// Of the database.
-pub async fn ready(pool: &PgPool, host: Uuid) -> sqlx::Result<i64> {
+pub async fn ready(executor: impl PgExecutor<'_>, host: Uuid) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "ready!" FROM datastores d WHERE d.host_id = $1 AND d.lifecycle = 'spare'
         AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.state <> 'done')"#,
         host
     )
-    .fetch_one(pool)
+    .fetch_one(executor)
     .await
 }
 

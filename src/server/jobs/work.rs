@@ -61,7 +61,11 @@ impl Work {
                 if error.is::<Stale>() {
                     tracing::warn!(step, "{error}");
                 } else {
-                    tracing::error!(step, error = format!("{error:#}"), "the job's progress could not be written; it waits for the metadata database");
+                    tracing::error!(
+                        step,
+                        error = format!("{error:#}"),
+                        "the job's progress could not be written; it waits for the metadata database"
+                    );
                     self.give_back().await;
                 }
             }

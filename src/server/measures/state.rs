@@ -24,6 +24,7 @@ const JOBS: &str = "granary_jobs";
 const OLDEST_WAIT: &str = "granary_jobs_oldest_wait_seconds";
 const DATASTORES: &str = "granary_datastores";
 const NODES: &str = "granary_nodes";
+const SPARES: &str = "granary_spares";
 const CERTIFICATE: &str = "granary_certificate_expiry_timestamp_seconds";
 const OLDEST_LOOK: &str = "granary_monitor_oldest_look_age_seconds";
 const ROUND: &str = "granary_monitor_round_age_seconds";
@@ -67,6 +68,7 @@ fn describe() {
     describe_gauge!(OLDEST_WAIT, "How long the job of this host that waits longest could have run already; 0 when none waits.");
     describe_gauge!(DATASTORES, "Datastores of this host, by the status that their page shows.");
     describe_gauge!(NODES, "Nodes of this host, by what the last check saw (unknown, healthy, unreachable, down).");
+    describe_gauge!(SPARES, "Datastores of this host that are prepared and wait for somebody to ask for one.");
     describe_gauge!(CERTIFICATE, "When the first certificate of a datastore of this host ends, in seconds since 1970.");
     describe_gauge!(OLDEST_LOOK, "Age of the last look at the datastore that was looked at longest ago; 0 when there is none.");
     describe_gauge!(ROUND, "How long ago the monitor ended a round over all datastores of this host.");
@@ -103,6 +105,7 @@ fn metadata(counts: &Counts) {
         let count = counts.nodes.iter().find(|(s, _)| s == state).map_or(0, |(_, n)| *n);
         gauge!(NODES, "state" => state).set(number(count));
     }
+    gauge!(SPARES).set(number(counts.spares));
     if let Some(end) = counts.first_certificate_end {
         gauge!(CERTIFICATE).set(number(end.unix_timestamp()));
     }

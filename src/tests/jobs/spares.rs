@@ -4,6 +4,7 @@ use crate::{
     model::{job::JobState, status::Status},
     server::{
         db::{self, spares::Spare},
+        jobs::owner::Owner,
         monitor::spares::{Act, Why, round},
         platform::fake::{Effect, Fault},
     },
@@ -110,6 +111,7 @@ async fn preparing_waits_for_what_runs() {
     let world = World::new().await;
     assert!(round(&world.app, 1, true).await.unwrap().is_some());
     let worker = Uuid::now_v7();
+    db::workers::enter(&world.app.db, worker, world.app.host, &Owner::me().unwrap()).await.unwrap();
     let id = world.ask("orders", |_| ()).await;
     let first = db::jobs::claim(&world.app.db, world.app.host, worker).await.unwrap().unwrap();
     assert_eq!((first.kind.as_str(), first.datastore), ("create", id), "who asked comes first");
