@@ -37,13 +37,13 @@ pub(crate) fn FieldError(
     view! {
         <div class="field-error" id=format!("{id}-error") aria-live="polite">
             {move || {
-                provide_context(Sprite(sprite.clone()));
+                let sprite = sprite.clone();
                 error
                     .get()
                     .map(|text| {
                         view! {
                             <p>
-                                <Icon glyph=Glyph::Bad />
+                                <Icon glyph=Glyph::Bad sprite />
                                 {text}
                             </p>
                         }

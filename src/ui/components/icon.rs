@@ -90,10 +90,14 @@ pub(crate) fn Icon(
     /// Which.
     #[prop(into)]
     glyph: Glyph,
+    /// URL of the drawings, where it is drawn after the page's own is gone.
+    #[prop(optional, into)]
+    sprite: Option<String>,
 ) -> impl IntoView {
+    let sprite = sprite.unwrap_or_else(Sprite::url);
     view! {
         <svg class=format!("icon icon-{}", glyph.name()) viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" focusable="false">
-            <use_ href=format!("{}#{}", Sprite::url(), glyph.name()) />
+            <use_ href=format!("{sprite}#{}", glyph.name()) />
         </svg>
     }
 }
