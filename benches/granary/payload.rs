@@ -6,13 +6,15 @@ use std::path::Path;
 pub(crate) fn measure(report: &mut Report) {
     let mut all = 0;
     let mut parts = Vec::new();
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("site")).expect("make site was run").flatten() {
+    let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("site");
+    let folder = site.join("pkg").join(std::fs::read_to_string(site.join("hash.txt")).expect("make site was run").trim());
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.extension().is_some_and(|e| e == "br") {
-            let size = entry.metadata().unwrap().len();
-            all += size;
-            parts.push(format!("{} {:.1} KB", name.trim_end_matches(".br"), kb(size)));
+            let bytes = entry.metadata().unwrap().len();
+            all += bytes;
+            parts.push(format!("{} {:.1} KB", name.trim_end_matches(".br"), kb(bytes)));
         }
     }
     parts.sort();

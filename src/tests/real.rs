@@ -74,7 +74,7 @@ impl Machine {
 
     /// Asks for a datastore whose storage is the node's own.
     pub(super) async fn ask_ephemeral(&self, name: &str) -> Uuid {
-        self.ask_for(name, "127.0.0.1/32", |d| d.storage = "ephemeral".to_owned()).await
+        self.ask_for(name, "127.0.0.1/32", |d| "ephemeral".clone_into(&mut d.storage)).await
     }
 
     pub(super) async fn ask(&self, name: &str, allow: &str) -> Uuid {
