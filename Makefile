@@ -102,7 +102,7 @@ lint: ## Check format, lints of both sides, documentation and dependencies; ever
 	@node scripts/dependencies.mjs
 	@+cargo clippy --features ssr --all-targets -- -D warnings
 	@+cargo clippy --features hydrate --lib --target wasm32-unknown-unknown -- -D warnings
-	@+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --document-private-items --features ssr --lib
+	@+RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --no-deps --document-private-items --features ssr --lib
 
 .PHONY: lighthouse
 lighthouse: release ## Measure the pages as users load them: performance and what they weigh, too

@@ -44,7 +44,7 @@ part() {
 format() { cargo fmt --check; }
 lint_server() { cargo clippy --features ssr --all-targets -- -D warnings; }
 dependencies() { node scripts/dependencies.mjs; }
-documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --document-private-items --features ssr --lib; }
+documentation() { RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --no-deps --document-private-items --features ssr --lib; }
 lint_browser() { cargo clippy --features hydrate --lib --target wasm32-unknown-unknown -- -D warnings; }
 build() { make -j"$(nproc)" debug; }
 
