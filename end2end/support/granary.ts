@@ -50,6 +50,8 @@ export class Granary {
             GRANARY_LISTEN: `127.0.0.1:${port}`,
             GRANARY_PUBLIC_URL: url,
             GRANARY_SITE: site,
+            // Preparing datastores that no journey takes would only hold the journeys up.
+            GRANARY_SPARES: "0",
             ...settings,
         };
         const log = join(logs, `granary-${port}.log`);

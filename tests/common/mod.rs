@@ -42,7 +42,7 @@ impl Home {
     pub fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_granary"));
         command.arg(verb).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.env("GRANARY_HOME", self.path()).env("GRANARY_LISTEN", &self.listen).stdin(Stdio::null());
+        command.env("GRANARY_HOME", self.path()).env("GRANARY_LISTEN", &self.listen).env("GRANARY_SPARES", "0").stdin(Stdio::null());
         command
     }
 

@@ -22,13 +22,14 @@ pub async fn taken(pool: &PgPool, host: Uuid) -> anyhow::Result<HashSet<SocketAd
         .collect()
 }
 
-/// Datastores of a host that something may run of.
+/// Datastores of a host that something may run of, or whose volumes may be attached.
 ///
 /// # Errors
 /// Of the database.
 pub async fn datastores_with_places(pool: &PgPool, host: Uuid) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
-        "SELECT id FROM datastores d WHERE host_id = $1 AND deleted_at IS NULL AND EXISTS (SELECT FROM addresses a WHERE a.datastore_id = d.id)",
+        "SELECT id FROM datastores d WHERE host_id = $1 AND deleted_at IS NULL
+            AND (lifecycle = 'spare' OR EXISTS (SELECT FROM addresses a WHERE a.datastore_id = d.id))",
         host
     )
     .fetch_all(pool)

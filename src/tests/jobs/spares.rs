@@ -24,10 +24,10 @@ async fn spares(world: &World) -> Vec<Spare> {
 async fn settle(world: &World, wanted: usize) -> Vec<Spare> {
     let begun = Instant::now();
     loop {
+        // In this order: what was busy at the round may be done after it.
+        let busy: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").fetch_one(&world.app.db).await.unwrap();
         let act = round(&world.app, wanted, true).await.unwrap();
         let spares = spares(world).await;
-        let busy =
-            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").fetch_one(&world.app.db).await.unwrap();
         if act.is_none() && busy == 0 {
             return spares;
         }
