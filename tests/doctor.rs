@@ -60,7 +60,8 @@ fn everything(path: &Path, found: &mut Vec<String>) {
         let Ok(about) = fs::symlink_metadata(&entry) else { continue };
         // The servers write these by themselves, and logs.
         let own = entry.to_string_lossy().contains("/data/") || entry.extension().is_some_and(|end| end == "log");
-        let when = if own || about.is_dir() { None } else { about.modified().ok() };
+        // A volume's image is written by the server that runs on it.
+        let when = if own || about.is_dir() || entry.ends_with("image") { None } else { about.modified().ok() };
         if !own {
             found.push(format!("{} {:o} {when:?}", entry.display(), about.permissions().mode()));
         }
