@@ -256,6 +256,10 @@ impl Drop for Machine {
             });
         })
         .join();
+        // What a worker attached while its datastore was being removed.
+        for at in self.mounts() {
+            let _ = std::process::Command::new("umount").arg(at).stderr(Stdio::null()).status();
+        }
     }
 }
 
