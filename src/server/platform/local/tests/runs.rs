@@ -49,9 +49,9 @@ async fn after_its_limit_it_is_killed_with_its_children_and_the_service_stays() 
         let service = world.pids(&node, 2).await;
         let script = sh("sleep 1000 & setsid sleep 1000 & echo begun; sleep 1000");
         let began = Instant::now();
-        let error = world.run(world.lease(), &node, &script, Duration::from_millis(300)).await.unwrap_err();
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-        assert!(error.to_string().contains("did not end within 300ms and was killed: begun"), "{error}");
+        let error = world.run(world.lease(), &node, &script, Duration::from_secs(2)).await.unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        assert!(error.to_string().contains("did not end within 2s and was killed: begun"), "{error}");
         assert_eq!(world.pids(&node, 2).await, service);
     }
 }
