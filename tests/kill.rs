@@ -332,3 +332,16 @@ async fn a_kill_around_each_step_of_preparing_a_spare_changes_nothing() {
         assert_eq!(entries(home.path().join("s")), 0, "{fault}: socket directories");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_everything_is_stopped_no_volume_of_a_spare_stays_attached() {
+    let home = Home::new();
+    let app = app(&home).await;
+    let serving = Serving(home.serve_with(None, 1));
+    until_spares(&app, 2).await;
+    let real = app.platform("local").unwrap().enforcement().volumes;
+    assert_eq!(mounts(home.path()).len(), if real { 2 } else { 0 }, "it is attached while it waits");
+    drop(serving);
+    assert!(home.command("down").status().unwrap().success());
+    assert_eq!(mounts(home.path()), Vec::<String>::new());
+}

@@ -13,7 +13,7 @@ use crate::{
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn spares(world: &World) -> Vec<Spare> {
     let mut tx = world.app.db.begin().await.unwrap();
