@@ -70,6 +70,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/datastores/:id/nodes") view=tabs::Nodes ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id/users") view=tabs::Users ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id/firewall") view=tabs::Firewall ssr=SsrMode::Async />
+                <Route path=path!("/datastores/:id/logs") view=tabs::Logs ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id/activity") view=tabs::Activity ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id/settings") view=tabs::Settings ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id/delete") view=Delete ssr=SsrMode::Async />

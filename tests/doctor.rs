@@ -199,6 +199,7 @@ async fn a_healthy_installation_is_well_and_each_way_of_breaking_it_is_found() {
     port(&home);
     metadata(&home, &app).await;
     datastores(&home, &app).await;
+    addresses(&home, &app).await;
     leftovers(&home);
     is_well(&home);
     app.db.close().await;
@@ -272,6 +273,26 @@ async fn datastores(home: &Home, app: &App) {
     sql(app, "UPDATE jobs SET state = 'done'").await;
 }
 
+/// All blocks of the home's network are taken but some.
+async fn addresses(home: &Home, app: &App) {
+    let take = "INSERT INTO addresses (host_id, address, port, project_id, datastore_id, purpose)
+         SELECT host_id, set_masklen(network(set_masklen(address, 16)), 32) + n * 16 + 15, 1, project_id, datastore_id, 'test:' || n
+         FROM (SELECT * FROM addresses WHERE address <<= '127.0.0.0/8' LIMIT 1) a, generate_series($1::bigint, $2::bigint) n ON CONFLICT DO NOTHING";
+    for (from, to, state, words) in [(0, 4000, "warning", "Soon make datastores in another home"), (4001, 4095, "PROBLEM", "Delete datastores")] {
+        sqlx::query(take).bind(from).bind(to).execute(&app.db).await.unwrap();
+        finds(home, &[], state, &["addresses", words]);
+    }
+    sql(app, "DELETE FROM addresses WHERE purpose LIKE 'test:%'").await;
+    let catalogue = fs::read_to_string("src/catalogue.toml").unwrap();
+    let narrow = home.path().join("narrow.toml");
+    let with = |line: &str| fs::write(&narrow, catalogue.replacen("[[regions]]", &format!("[[regions]]\n{line}"), 1)).unwrap();
+    let path = narrow.display().to_string();
+    with("endpoint_address = \"192.0.2.1\"\nports = [20000, 20004]");
+    finds(home, &[("GRANARY_CATALOGUE", &path)], "PROBLEM", &["addresses", "192.0.2.1", "no address of this machine"]);
+    finds(home, &[("GRANARY_CATALOGUE", &path)], "PROBLEM", &["addresses", "ports for 0 more", "Widen"]);
+    fs::remove_file(&narrow).unwrap();
+}
+
 fn leftovers(home: &Home) {
     let [datastore, volume] = [Uuid::new_v4(), Uuid::new_v4()];
     let (left, also) = (home.path().join(format!("datastores/{datastore}")), home.path().join(format!("volumes/{volume}")));
@@ -285,6 +306,63 @@ fn leftovers(home: &Home) {
     process.wait().unwrap();
     fs::remove_dir(&left).unwrap();
     fs::remove_dir(&also).unwrap();
+    user(home, datastore);
+}
+
+/// A system user whose datastore is gone.
+fn user(home: &Home, datastore: Uuid) {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root makes users");
+        return;
+    }
+    let (name, lock) = (format!("granary-t{}", &datastore.simple().to_string()[..12]), home.path().join(format!("locks/{datastore}")));
+    fs::write(&lock, "").unwrap();
+    let comment = format!("Granary datastore {datastore}");
+    assert!(Command::new("useradd").args(["--system", "--no-create-home", "--comment", &comment, &name]).status().unwrap().success());
+    let (_, text) = doctor(home, &[]);
+    assert!(Command::new("userdel").arg(&name).status().unwrap().success());
+    fs::remove_file(&lock).unwrap();
+    assert!(text.contains(&format!("The system user {name} is of nothing that Granary knows")), "{text}");
+}
+
+/// Does something to the machine that only doctor sees, in a mount namespace of its own.
+fn on_a_machine_where(home: &Home, done: &str) -> String {
+    let doctor = home.command("doctor");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-ec", &format!("{done}\nexec \"$0\" doctor")]).arg(doctor.get_program()).env_clear();
+    let settings = doctor.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let output = command.envs(settings).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[test]
+fn what_the_machine_lacks_is_found() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can take something from a machine");
+        return;
+    }
+    let home = Home::new("granary-doctor-");
+    let says = |done: &str, state: &str, words: &[&str]| {
+        let text = on_a_machine_where(&home, done);
+        let line = text.lines().find(|line| line.starts_with(state) && words.iter().all(|word| line.contains(word)));
+        assert!(line.is_some_and(|line| line.contains(" → ")), "no {state} with {words:?} in\n{text}");
+    };
+    // A device is no program.
+    let gone = |name: &str| format!("for place in /usr/sbin /usr/bin; do [ ! -e $place/{name} ] || mount --bind /dev/null $place/{name}; done");
+    says(&gone("haproxy"), "PROBLEM", &["programs", "haproxy is not installed", "apt install haproxy"]);
+    says(&gone("useradd"), "PROBLEM", &["programs", "useradd is not installed", "apt install passwd"]);
+    says(&gone("mkfs.ext4"), "warning", &["volumes", "mkfs.ext4 not installed", "watched instead of enforced"]);
+    says("mount -t tmpfs tmpfs /usr/lib/postgresql", "PROBLEM", &["programs", "No version of PostgreSQL", "apt install postgresql"]);
+    let sealed = |path: &str| format!("mount --bind {path} {path}; mount -o remount,bind,ro {path}");
+    says(&sealed("/etc/passwd"), "PROBLEM", &["users", "/etc/passwd cannot be written", "/etc writable"]);
+    if Path::new("/dev/loop-control").exists() {
+        let file = "touch $GRANARY_HOME/x; mount --bind $GRANARY_HOME/x /dev/loop-control; mount -o remount,bind,ro /dev/loop-control";
+        says(file, "warning", &["volumes", "no loop devices", "Sizes of volumes are watched"]);
+    }
+    let groups = "findmnt -rno TARGET -t cgroup,cgroup2 | while read -r at; do mount -o remount,bind,ro \"$at\"; done";
+    says(groups, "warning", &["cgroups", "No control group can be written", "Delegate=yes"]);
 }
 
 fn stopped(home: &Home) {

@@ -32,12 +32,13 @@ pub(crate) async fn measure(report: &mut Report) {
 }
 
 async fn one_by_one(report: &mut Report, served: &Served, what: &str, bare: &Samples, aim: &str, spares: i64) {
-    let mut samples = Vec::new();
+    let (mut samples, mut finishes) = (Vec::new(), Vec::new());
     for n in 0..TIMES {
         served.spares(spares).await;
         let draft = served.draft(&format!("one-{n}")).await;
         let begun = Instant::now();
         let id = served.finish(draft).await;
+        finishes.push(begun.elapsed());
         first_row(served, id).await;
         samples.push(begun.elapsed());
         if n + 1 == TIMES {
@@ -45,6 +46,7 @@ async fn one_by_one(report: &mut Report, served: &Served, what: &str, bare: &Sam
         }
         served.delete(id).await;
     }
+    report.times(&format!("{what}: of this the answer to Finish"), &Samples::new(finishes), "");
     let samples = Samples::new(samples);
     report.times(what, &samples, &format!("{:.2} × bare by median; {aim}", ratio(samples.median(), bare.median())));
 }

@@ -38,6 +38,9 @@ pub(crate) async fn measure(report: &mut Report) {
         ("status and tag", "/datastores?status=Running&tag=team-7"),
     ] {
         let mut samples: Vec<Duration> = Vec::new();
+        // A status that nobody checked for a minute is none.
+        sqlx::query("UPDATE datastores SET observed_at = now()").execute(&served.app.db).await.unwrap();
+        sqlx::query("VACUUM datastores").execute(&served.app.db).await.unwrap();
         for _ in 0..TIMES {
             let begun = Instant::now();
             let answer = served.browser.get(path).await;

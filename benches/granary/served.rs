@@ -6,7 +6,7 @@ use granary::{
     server::{
         assemble,
         config::Config,
-        db::{metadata, plan::Plan},
+        db::{changes::Change, metadata, plan::Plan},
         domain::{self, Actor},
         state::App,
     },
@@ -98,16 +98,18 @@ impl Served {
         answer.location().unwrap_or_else(|| panic!("{answer:?}")).rsplit_once('/').unwrap().1.parse().unwrap()
     }
 
-    /// How a client connects: verified TLS, through the endpoint. Waits until the page would show it.
+    /// How a client connects: verified TLS, through the endpoint. Waits until the page would show it, as the page does: it is
+    /// told of changes, and asks nothing meanwhile.
     pub(crate) async fn connection(&self, id: Uuid) -> PgConnectOptions {
-        let begun = Instant::now();
-        let connection = loop {
-            match domain::access::connection(&self.app, &self.actor, id, true).await {
-                Ok(connection) => break connection,
-                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error:?}: {:#?}", domain::datastore::get(&self.app, &self.actor, id).await),
+        let mut changes = self.app.changes.subscribe();
+        let active = async {
+            while !self.is_active(id).await {
+                while !matches!(changes.next().await, Change::Datastore { datastore, .. } if datastore == id) {}
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
         };
+        let told = tokio::time::timeout(PATIENCE, active).await;
+        assert!(told.is_ok(), "{:#?}", domain::datastore::get(&self.app, &self.actor, id).await);
+        let connection = domain::access::connection(&self.app, &self.actor, id, true).await.unwrap();
         let ca = Plan::load(&self.app.db, id).await.unwrap().ca_pem.unwrap();
         PgConnectOptions::new_without_pgpass()
             .host(&connection.host)
@@ -117,6 +119,11 @@ impl Served {
             .database(&connection.database)
             .ssl_mode(PgSslMode::VerifyFull)
             .ssl_root_cert_from_pem(ca.into_bytes())
+    }
+
+    async fn is_active(&self, id: Uuid) -> bool {
+        let active = sqlx::query_scalar::<_, bool>("SELECT lifecycle = 'active' FROM datastores WHERE id = $1").bind(id);
+        active.fetch_one(&self.app.db).await.unwrap()
     }
 
     /// Deletes it and waits until it is gone.

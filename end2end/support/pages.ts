@@ -46,6 +46,8 @@ export const datastorePages = (page: Page, { id, name }: Datastore): Place[] => 
     ["firewall", () => page.goto(`/datastores/${id}/firewall`)],
     ["firewall with errors", () => textbox(page, "Address range (CIDR)").fill("10.1.2.3/8").then(() => post(page, "+ Create trusted source"))],
     ["firewall, open to everyone", () => page.getByText("Open to everyone (0.0.0.0/0").click()],
+    ["logs", () => page.goto(`/datastores/${id}/logs`)],
+    ["logs, nothing found", () => page.goto(`/datastores/${id}/logs?q=nothing-says-this`)],
     ["activity", () => page.goto(`/datastores/${id}/activity`)],
     ["settings", () => page.goto(`/datastores/${id}/settings`)],
     ["settings with errors", () => textbox(page, "Name").fill("o'brien").then(() => post(page, "Save name"))],

@@ -22,6 +22,13 @@ pub fn exact(then: OffsetDateTime) -> String {
     then.replace_nanosecond(0).unwrap_or(then).to_offset(time::UtcOffset::UTC).format(&Rfc3339).unwrap_or_default()
 }
 
+/// "2026-11-21 18:36:00.123" in UTC, for lines of a log.
+#[must_use]
+pub fn clock(then: OffsetDateTime) -> String {
+    let utc = then.to_offset(time::UtcOffset::UTC);
+    format!("{} {:02}:{:02}:{:02}.{:03}", utc.date(), utc.hour(), utc.minute(), utc.second(), utc.millisecond())
+}
+
 /// "412 ms", "3.2 s", "2 min 5 s".
 #[must_use]
 pub fn duration(ms: u64) -> String {
@@ -78,5 +85,6 @@ mod tests {
         assert_eq!(relative(5 * 60), "5 min ago");
         assert_eq!(relative(2 * 86_400), "2 days ago");
         assert_eq!(exact(now), "1970-02-10T00:00:00Z");
+        assert_eq!(clock(now + Duration::milliseconds(61_042)), "1970-02-10 00:01:01.042");
     }
 }

@@ -9,6 +9,7 @@ pub mod form;
 pub mod format;
 pub mod job;
 pub mod locale;
+pub mod log;
 pub mod names;
 pub mod person;
 pub mod snippet;

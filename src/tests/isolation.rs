@@ -71,6 +71,10 @@ async fn a_datastores_processes_reach_neither_another_nor_granarys_keys() {
         let says = machine.inside(id, &script).await;
         assert!(says.is_err(), "{script}: {says:?}");
     }
+    // Granary's own database is behind a socket that is nobody's but its own.
+    let metadata = machine.app.db.connect_options().get_socket().unwrap().display().to_string();
+    let says = machine.inside(id, &format!("psql -w -h {metadata} -U granary -d postgres -c 'select 1'")).await.unwrap_err();
+    assert!(says.contains("Permission denied"), "{says}");
     // Their private address is on a loopback that any process reaches: their server refuses whoever is not their edge.
     let c = domain::access::connection(&machine.app, &machine.actor, other, true).await.unwrap();
     for user in [c.user.as_str(), "granary_admin"] {

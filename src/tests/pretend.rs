@@ -1,7 +1,10 @@
 //! An engine that needs no programs: for tests of jobs, where the order of effects matters and not what a database is.
 
 use crate::{
-    model::engine::EngineKind,
+    model::{
+        engine::EngineKind,
+        log::{LogEntry, LogLevel},
+    },
     server::{
         engine::{Engine, Health, Installed, Settings, Site},
         platform::{File, NodeSpec, Platform, Presence, Program},
@@ -131,5 +134,10 @@ impl Engine for Pretend {
         ensure!(matches!(platform.presence(node).await, Presence::Running { .. }), "nothing answers");
         let read_only = self.0.lock().unwrap().read_only.get(&node.id).copied().unwrap_or_default();
         Ok(Health { version: "15.0".to_owned(), writable: true, read_only, started_at: OffsetDateTime::UNIX_EPOCH })
+    }
+
+    async fn log(&self, platform: &dyn Platform, node: &NodeSpec, bytes: u64) -> Vec<LogEntry> {
+        let text = platform.tail(node, "server", bytes).await;
+        text.lines().map(|line| LogEntry { at: None, level: LogLevel::Info, by: String::new(), text: line.to_owned() }).collect()
     }
 }

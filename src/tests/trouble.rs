@@ -163,15 +163,25 @@ impl Own {
     }
 }
 
-/// Changes something until the stream tells of it: of what happened while nobody listened it only tells that there was something.
+/// Changes something until the stream tells of it: of what happened while nobody listened it only tells that there was
+/// something. From then on each change is told, once and at once.
 async fn is_live(site: &Site, browser: &Browser, stream: &mut Events, id: Uuid, name: &str) {
     let (ada, begun) = (actor(browser).await, Instant::now());
     for n in 0.. {
         domain::datastore::rename(&site.app, &ada, id, &format!("{name}-{n}")).await.unwrap();
         match timeout(Duration::from_secs(3), stream.snapshot()).await {
-            Ok(seen) => return assert_eq!(seen.expect("the stream has ended").datastore, id),
+            Ok(seen) => {
+                assert_eq!(seen.expect("the stream has ended").datastore, id);
+                break;
+            }
             Err(_) => assert!(begun.elapsed() < PATIENCE, "the stream is deaf"),
         }
+    }
+    while timeout(Duration::from_secs(1), stream.snapshot()).await.is_ok() {}
+    for n in 0..3 {
+        domain::datastore::rename(&site.app, &ada, id, &format!("{name}-again-{n}")).await.unwrap();
+        let seen = timeout(Duration::from_secs(3), stream.snapshot()).await.expect("a change was not told");
+        assert_eq!(seen.expect("the stream has ended").datastore, id);
     }
 }
 

@@ -69,6 +69,7 @@ impl Things {
             "/api/page/me" | "/api/page/notice" => (Reach::Session, vec![]),
             "/api/page/attempt" => (Reach::Session, vec![text("form", "rename")]),
             "/api/datastore/list" => (Reach::Project(Role::Viewer), vec![text("query[q]", "")]),
+            "/api/datastore/logs" => (Reach::Datastore(Role::Viewer), vec![id, text("query[q]", "")]),
             "/api/datastore/get" | "/api/datastore/activity" | "/api/datastore/connection" | "/api/firewall/show" => {
                 (Reach::Datastore(Role::Viewer), vec![id])
             }

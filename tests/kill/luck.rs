@@ -38,7 +38,7 @@ async fn attempts(app: &App, id: uuid::Uuid) -> Vec<i32> {
 
 /// One process is stopped around a step, another takes over after ten seconds of silence, the first goes on: it is refused,
 /// and it is of use again.
-async fn late(fault: &str) {
+async fn late(fault: &str, refused_by: &str) {
     let home = Home::new();
     let app = app(&home).await;
     let actor = actor(&app).await;
@@ -52,7 +52,8 @@ async fn late(fault: &str) {
 
     signal(&first.0, Signal::CONT);
     let begun = Instant::now();
-    while !home.log().contains("was overtaken by") {
+    let refusal = format!("{refused_by} refused it: lease ");
+    while !home.log().lines().any(|line| line.contains(&refusal) && line.contains(" was overtaken by ")) {
         assert!(begun.elapsed() < PATIENCE, "the late one was not refused:\n{}", home.log());
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -68,12 +69,12 @@ async fn late(fault: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_stopped_before_an_effect_is_refused_by_the_platform() {
-    late("before:start-server").await;
+    late("before:start-server", "the datastore's lock").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_stopped_after_an_effect_is_refused_by_the_database() {
-    late("after:create-database").await;
+    late("after:create-database", "the metadata database").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

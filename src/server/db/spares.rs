@@ -101,20 +101,21 @@ pub async fn park(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Locks a spare of the wanted kind that is ready; `None` when there is none. The one that waited longest comes first.
+/// Locks a spare of the wanted kind that is ready and no larger than wanted; `None` when there is none. The one that waited longest comes first.
 ///
 /// # Errors
 /// Of the database.
 pub async fn find(tx: &mut PgConnection, host: Uuid, wanted: &NewDatastore) -> sqlx::Result<Option<Uuid>> {
     sqlx::query_scalar!(
         "SELECT d.id FROM datastores d WHERE d.host_id = $1 AND d.region = $2 AND d.engine = $3 AND d.version = $4 AND d.storage = $5
-            AND d.lifecycle = 'spare' AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.state <> 'done')
+            AND (d.storage = 'ephemeral' OR d.storage_gb <= $6) AND d.lifecycle = 'spare' AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.state <> 'done')
          ORDER BY d.created_at FOR UPDATE SKIP LOCKED LIMIT 1",
         host,
         wanted.region,
         wanted.engine.id(),
         wanted.version,
-        wanted.storage.kind()
+        wanted.storage.kind(),
+        i32::try_from(wanted.storage.gb()).unwrap_or(i32::MAX)
     )
     .fetch_optional(tx)
     .await

@@ -4,6 +4,7 @@ pub mod access;
 pub mod activity;
 pub mod datastore;
 pub mod firewall;
+pub mod logs;
 pub mod wizard;
 pub mod work;
 

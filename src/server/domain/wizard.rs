@@ -21,6 +21,9 @@ use crate::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+/// The size of a volume that the wizard proposes.
+pub const PROPOSED_VOLUME_GB: u32 = 10;
+
 /// Makes a draft with values that work, so that five times Continue makes a sensible datastore.
 ///
 /// # Errors
@@ -32,7 +35,7 @@ pub async fn start(app: &App, actor: &Actor) -> Result<Uuid, AppError> {
     let offer = offer(app, &mut tx, quota, "", false, false).await?;
     let mut draft = Draft {
         storage: "volume".into(),
-        volume_gb: "10".into(),
+        volume_gb: PROPOSED_VOLUME_GB.to_string(),
         database: "app".into(),
         user: "app_admin".into(),
         topology: "single".into(),

@@ -4,7 +4,7 @@
 pub mod postgresql;
 
 use super::platform::{Lease, NodeSpec, Platform};
-use crate::model::engine::EngineKind;
+use crate::model::{engine::EngineKind, log::LogEntry};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
@@ -113,6 +113,9 @@ pub trait Engine: Send + Sync {
 
     /// Asks the server how it is. At most 5 s.
     async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health>;
+
+    /// The end of the server's log, oldest entry first: what is in its last `bytes`.
+    async fn log(&self, platform: &dyn Platform, node: &NodeSpec, bytes: u64) -> Vec<LogEntry>;
 }
 
 /// The engines Granary can run. Besides the system's own programs they look in these roots, each as `make engines`

@@ -59,7 +59,7 @@ impl Work {
             if let Err(error) = self.steps().await {
                 let step = &self.job.step;
                 if error.is::<Stale>() {
-                    tracing::warn!(step, "{error}");
+                    tracing::warn!(step, "{error:#}");
                 } else {
                     tracing::error!(
                         step,
@@ -100,7 +100,7 @@ impl Work {
         if self.job.cancel_requested && !undoing && self.job.step.is_none() {
             return self.end("cancelled", None).await;
         }
-        let mut tx = self.held().await?;
+        let mut tx = held(&self.app, &self.job).await?;
         self.begin(&mut tx, kind, step, undoing).await?;
         tx.commit().await?;
         loop {
@@ -147,7 +147,7 @@ impl Work {
     async fn succeeded(&mut self, kind: JobKind, step: Step, undoing: bool, spent: Duration) -> anyhow::Result<Next> {
         let path = path(kind, undoing);
         let next = path.iter().skip_while(|s| **s != step).nth(1).copied();
-        let mut tx = self.held().await?;
+        let mut tx = held(&self.app, &self.job).await?;
         db::jobs::end_step(&mut tx, self.job.id, position(kind, step, undoing)).await?;
         let cancel = db::jobs::advance(&mut tx, self.job.id, next, undoing, spent).await? && !undoing;
         self.job.attempt = 0;
@@ -186,7 +186,7 @@ impl Work {
         let excerpt: String = format!("{error:#}").chars().take(EXCERPT).collect();
         let line = excerpt.lines().next().unwrap_or_default().to_owned();
         tracing::warn!(attempt = self.job.attempt + 1, error = excerpt, "step failed");
-        let mut tx = self.held().await?;
+        let mut tx = held(&self.app, &self.job).await?;
         db::jobs::fail_step(&mut tx, self.job.id, position(kind, step, undoing), &excerpt).await?;
         let attempt = self.job.attempt + 1;
         if attempt >= kind.attempts() || self.job.time_left.is_zero() {
@@ -199,20 +199,22 @@ impl Work {
         Ok(Next::Done)
     }
 
-    /// A transaction in which the lease is known to hold.
-    async fn held(&self) -> anyhow::Result<sqlx::Transaction<'static, sqlx::Postgres>> {
-        let mut tx = self.app.db.begin().await?;
-        if db::jobs::hold(&mut tx, self.job.datastore, self.job.id, self.job.token).await? {
-            Ok(tx)
-        } else {
-            Err(Stale { token: self.job.token, seen: self.job.token + 1 }.into())
-        }
-    }
-
     async fn end(&self, state: &str, error: Option<&str>) -> anyhow::Result<()> {
-        let mut tx = self.held().await?;
+        let mut tx = held(&self.app, &self.job).await?;
         db::jobs::end(&mut tx, self.job.id, state, error).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// A transaction in which the lease is known to hold: whatever a job writes, it writes through this.
+///
+/// # Errors
+/// [`Stale`] when the lease was lost; those of the database.
+pub(super) async fn held(app: &App, job: &Leased) -> anyhow::Result<sqlx::Transaction<'static, sqlx::Postgres>> {
+    let mut tx = app.db.begin().await?;
+    if db::jobs::hold(&mut tx, job.datastore, job.id, job.token).await? {
+        return Ok(tx);
+    }
+    Err(anyhow::Error::from(Stale { token: job.token, seen: job.token + 1 }).context("the metadata database refused it"))
 }

@@ -13,6 +13,7 @@ use crate::{
             jobs::NewJob,
             spares::{PROJECT, Spare},
         },
+        domain,
         jobs::kind::JobKind,
         state::App,
     },
@@ -26,8 +27,9 @@ use uuid::Uuid;
 const ROUND: Duration = Duration::from_secs(1);
 /// After a spare could not be made, the next one is tried so much later: what was wrong is on the pages of nobody.
 const AFTER_A_FAILURE: Duration = Duration::from_mins(10);
-/// Size of a spare's volume until somebody wants it larger: the smallest there is (rule 80).
-const VOLUME_GB: u32 = 1;
+/// Size of a spare's volume: what the wizard proposes. It only grows, so who wants less gets none of them; growing takes
+/// longer than all the rest.
+const VOLUME_GB: u32 = domain::wizard::PROPOSED_VOLUME_GB;
 /// Name of its database and its user until somebody names them; the engine has its own.
 const NAMELESS: &str = "spare";
 

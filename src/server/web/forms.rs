@@ -31,7 +31,7 @@ use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
 const ATTEMPTS: &str = "attempts_by_form";
-const NOTICES: &str = "notices";
+const NOTICES: &str = "notices_by_id";
 const REVEALED: &str = "revealed";
 
 /// Attempts that a session keeps, and notices; the oldest gives way.
@@ -44,6 +44,17 @@ pub const LARGEST_BODY: usize = 64 << 10;
 const LONGEST_PATH: usize = 2 << 10;
 /// How long a password stays revealed.
 const REVEAL: Duration = Duration::minutes(5);
+/// How long a notice is shown again: the page it was shown on draws itself anew when something changes, and what a person
+/// asked for a moment ago often does.
+const LINGER: Duration = Duration::seconds(5);
+
+/// A notice in the session.
+#[derive(Debug, Serialize, Deserialize)]
+struct Notice {
+    text: String,
+    /// When it was shown first, in seconds since 1970.
+    shown: Option<i64>,
+}
 
 /// An attempt in the session; `id` grows with time.
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,26 +106,34 @@ pub async fn attempt(form: &str) -> Result<Option<Attempt>, AppError> {
 /// [`AppError::Unavailable`].
 pub async fn leave_notice(text: &str) -> Result<(), AppError> {
     let session = context::session()?;
-    let mut notices: BTreeMap<Uuid, String> = read(&session, NOTICES).await?;
-    notices.insert(Uuid::now_v7(), text.to_owned());
+    let mut notices: BTreeMap<Uuid, Notice> = read(&session, NOTICES).await?;
+    notices.insert(Uuid::now_v7(), Notice { text: text.to_owned(), shown: None });
     while notices.len() > MOST {
         notices.pop_first();
     }
     write(&session, NOTICES, &notices).await
 }
 
-/// The lines that were left; taken out, so that they are shown once.
+/// The lines that were left, and those that were shown a moment ago; older ones are taken out.
 ///
 /// # Errors
 /// [`AppError::Unavailable`].
 pub async fn notice() -> Result<Option<String>, AppError> {
     let session = context::session()?;
-    let notices: BTreeMap<Uuid, String> = read(&session, NOTICES).await?;
+    let mut notices: BTreeMap<Uuid, Notice> = read(&session, NOTICES).await?;
     if notices.is_empty() {
         return Ok(None);
     }
-    session.remove_value(NOTICES).await.map_err(|e| away(&e))?;
-    Ok(Some(notices.into_values().collect::<Vec<_>>().join(" ")))
+    let now = context::app()?.clock.now().unix_timestamp();
+    let (all, new) = (notices.len(), notices.values().any(|notice| notice.shown.is_none()));
+    notices.retain(|_, notice| *notice.shown.get_or_insert(now) + LINGER.whole_seconds() >= now);
+    if notices.is_empty() {
+        session.remove_value(NOTICES).await.map_err(|e| away(&e))?;
+    } else if new || notices.len() < all {
+        write(&session, NOTICES, &notices).await?;
+    }
+    let texts: Vec<_> = notices.into_values().map(|notice| notice.text).collect();
+    Ok((!texts.is_empty()).then(|| texts.join(" ")))
 }
 
 /// Lets this session see the first password of a datastore for five minutes.

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod delete;
 pub mod get;
 pub mod list;
+pub mod logs;
 pub mod protect;
 pub mod rename;
 pub mod restart;

@@ -2,17 +2,19 @@
 
 use super::{asked, with_issuer};
 use crate::{
-    server::{auth::session, config::Allow},
+    server::{auth::session, config::Allow, state::Clock},
     tests::{
         site::{Browser, Site},
+        support,
         web::{actor, attempt, datastore},
     },
 };
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use futures::future::join_all;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 use std::time::Duration;
+use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
 /// Connections beside those of the site: all of its own may be waiting.
@@ -65,9 +67,9 @@ async fn posts_at_the_same_time_do_not_lose_each_others_words() {
     assert!(notice.contains("Tags saved.") && notice.contains("Termination protection saved."), "{notice}");
     assert_eq!(attempt(&browser, "rename").await.unwrap().value("name"), Some("no name!"));
     assert!(attempt(&browser, "restart").await.unwrap().message.is_some());
-    // Each is shown once, and the reveal stays.
+    // Each attempt is shown once, and the reveal stays.
     let data = sqlx::query_scalar!("SELECT data FROM sessions WHERE person_id IS NOT NULL").fetch_one(&db).await.unwrap();
-    assert!(data.get("notices").is_none() && data["attempts_by_form"] == json!({}) && data["revealed"][&text].is_i64(), "{data}");
+    assert!(data["attempts_by_form"] == json!({}) && data["revealed"][&text].is_i64(), "{data}");
 }
 
 #[tokio::test]
@@ -114,6 +116,25 @@ async fn r001_an_answer_that_comes_twice_at_the_same_moment_is_taken_once() {
     assert_eq!(led, ["/", "/sign-in?return=%2F&error=expired"]);
     let sessions = sqlx::query_scalar::<_, i64>(AssertSqlSafe("SELECT count(*) FROM sessions WHERE person_id IS NOT NULL"));
     assert_eq!(sessions.fetch_one(&db).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn r017_a_notice_outlives_the_reload_that_follows_it_and_not_the_next_minute() {
+    let db = support::database().await;
+    let begin = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+    let site = Site::on(&db, Clock::Fixed(begin), |_| {}).await;
+    let browser = site.signed_in("Ada", "ada@example.org").await;
+    let id = datastore(&site, &actor(&browser).await, "orders").await.to_string();
+    let page = format!("/datastores/{id}/settings");
+    assert_eq!(browser.post_from(&page, "/api/datastore/tags", &[("id", &id), ("tags", "a")]).await.status, StatusCode::SEE_OTHER);
+    for (seconds, shown) in [(0, true), (4, true), (6, false), (0, false)] {
+        let clock = Clock::Fixed(begin + time::Duration::seconds(seconds));
+        let then = Site::on(&db, clock, |config| config.public_url = site.app.config.public_url.clone()).await;
+        let cookie = format!("granary={}", browser.session().unwrap());
+        let asked = [("cookie", cookie.as_str()), ("host", site.url.trim_start_matches("http://"))];
+        let answer = then.browser().request(Method::GET, &page, &asked, None).await;
+        assert_eq!((answer.status, answer.text.contains("Tags saved.")), (StatusCode::OK, shown), "after {seconds} s");
+    }
 }
 
 /// Under what the browser's session is stored.

@@ -46,10 +46,10 @@ async fn who_asks_gets_a_spare_and_it_is_theirs_alone() {
     let made = world.acts("initialise");
     let spare = ready.iter().find(|s| s.storage == "volume").unwrap().id;
 
-    let id = world.ask("orders", |d| (d.user, d.database, d.volume_gb) = ("boss".into(), "shop".into(), "7".into())).await;
+    let id = world.ask("orders", |d| (d.user, d.database, d.volume_gb) = ("boss".into(), "shop".into(), "12".into())).await;
     assert_eq!(id, spare);
     let view = world.until(id, Status::Running).await;
-    assert_eq!((view.row.name.as_str(), view.storage.gb(), view.first.user.as_str()), ("orders", 7, "boss"));
+    assert_eq!((view.row.name.as_str(), view.storage.gb(), view.first.user.as_str()), ("orders", 12, "boss"));
     assert_eq!(world.until_job(id, JobState::Done).await.steps.len(), 10);
     assert_eq!(db::job_views::of_datastore(&world.app.db, id, 10).await.unwrap().len(), 1, "how it was prepared is nobody's activity");
     assert!(world.acts("initialise") > made, "the step is an ensure: it looked");
@@ -62,6 +62,16 @@ async fn who_asks_gets_a_spare_and_it_is_theirs_alone() {
         assert_eq!(strangers, 0, "{table}");
     }
     assert!(spares(&world).await.iter().all(|s| s.id != id));
+}
+
+#[tokio::test]
+async fn who_asks_for_less_than_a_spare_has_gets_one_of_their_own() {
+    let world = World::new().await;
+    let _runner = world.work().await;
+    let ready = settle(&world, 1).await;
+    let id = world.ask("small", |d| d.volume_gb = "9".into()).await;
+    assert!(ready.iter().all(|s| s.id != id), "a volume never shrinks");
+    assert_eq!(world.until(id, Status::Running).await.storage.gb(), 9);
 }
 
 #[tokio::test]

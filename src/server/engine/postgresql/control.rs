@@ -88,28 +88,33 @@ pub(super) async fn make_cluster(site: Site<'_>, locales: &[Vec<&str>]) -> anyho
     Ok(())
 }
 
+/// Removes what follows up to `--`, then becomes the program after it. Lock files name a process by its number: after a reboot
+/// or a kill that number may belong to any other process, and the server would refuse to start. A platform starts a service
+/// only when nothing of the node is left, so the locks guard nothing.
+const UNLOCK_THEN_EXEC: &str = r#"while [ "$1" != -- ]; do rm -f -- "$1"; shift; done; shift; exec "$@""#;
+
 /// See [`crate::server::engine::Engine::start`].
 pub(super) async fn start(site: Site<'_>) -> anyhow::Result<()> {
     let Site { platform, lease, node, programs } = site;
-    let paths = platform.paths(node);
-    if platform.presence(node).await == Presence::Dead {
-        remove_locks(site).await?;
-    }
-    let args = ["-D", &text(&cluster(&paths)), "-c", &format!("config_file={}", paths.config.join(config::MAIN).display())];
-    let server = Program { path: programs.programs.join("postgres"), args: args.map(str::to_owned).to_vec(), env: Vec::new() };
+    let (paths, postgres) = (platform.paths(node), text(&programs.programs.join("postgres")));
+    ensure!(!platform.find(std::slice::from_ref(&postgres)).await.is_empty(), "{postgres} is not there: is PostgreSQL still installed?");
+    let cluster = cluster(&paths);
+    let args = [
+        "-c",
+        UNLOCK_THEN_EXEC,
+        SERVICE,
+        &text(&cluster.join("postmaster.pid")),
+        &text(&paths.run.join(format!(".s.PGSQL.{}.lock", node.address.port()))),
+        "--",
+        &postgres,
+        "-D",
+        &text(&cluster),
+        "-c",
+        &format!("config_file={}", paths.config.join(config::MAIN).display()),
+    ];
+    let server = Program { path: "/bin/sh".into(), args: args.map(str::to_owned).to_vec(), env: Vec::new() };
     platform.start(lease, node, SERVICE, &server).await?;
     wait_until_it_answers(site, START_LIMIT).await
-}
-
-/// Lock files name a process by its number. After a reboot or a kill that number may belong to any other process, and the
-/// server would refuse to start. Only called when nothing of the node is left, so the locks guard nothing.
-async fn remove_locks(site: Site<'_>) -> anyhow::Result<()> {
-    let paths = site.platform.paths(site.node);
-    let socket = paths.run.join(format!(".s.PGSQL.{}.lock", site.node.address.port()));
-    let args = ["-f", "--", &text(&cluster(&paths).join("postmaster.pid")), &text(&socket)].map(str::to_owned).to_vec();
-    let remove = Program { path: "/bin/rm".into(), args, env: Vec::new() };
-    site.platform.run(site.lease, site.node, &remove, Duration::from_secs(10)).await.context("old lock files cannot be removed")?;
-    Ok(())
 }
 
 /// Waits for `start_limit`, or for [`RECOVERY_LIMIT`] while the server says that it is on its way.

@@ -9,6 +9,7 @@ mod check;
 mod config;
 mod control;
 mod discover;
+mod log;
 mod session;
 mod sizing;
 #[cfg(test)]
@@ -18,7 +19,7 @@ mod tests;
 
 use super::{Engine, Health, Installed, Settings, Site};
 use crate::{
-    model::engine::EngineKind,
+    model::{engine::EngineKind, log::LogEntry},
     server::{
         crypto::scram,
         platform::{NodePaths, NodeSpec, Platform},
@@ -115,5 +116,9 @@ impl Engine for PostgreSql {
 
     async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
         check::check(platform, node).await
+    }
+
+    async fn log(&self, platform: &dyn Platform, node: &NodeSpec, bytes: u64) -> Vec<LogEntry> {
+        log::entries(&platform.tail(node, SERVICE, bytes).await)
     }
 }

@@ -11,7 +11,7 @@ use crate::server::{
     crypto::keyring::Keyring,
     db::{self, jobs::Leased, plan::Plan},
     engine::{Engine, Settings, Site, Tls},
-    platform::{Lease, NodeSpec, Platform, Stale},
+    platform::{Lease, NodeSpec, Platform},
     state::App,
 };
 use anyhow::Context as _;
@@ -29,7 +29,7 @@ pub(super) struct Context<'a> {
 /// Does a step.
 ///
 /// # Errors
-/// Why it was not done; [`Stale`] when the lease was lost.
+/// Why it was not done; [`Stale`](crate::server::platform::Stale) when the lease was lost.
 pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<()> {
     let plan = Plan::load(&app.db, job.datastore).await.context("the datastore's plan could not be read")?;
     if plan.lifecycle == "deleted" {
@@ -104,14 +104,9 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// A transaction in which the lease is known to hold: what a step writes, it writes through this.
+    /// What a step writes, it writes through this.
     async fn transaction(&self) -> anyhow::Result<Transaction<'static, Postgres>> {
-        let mut tx = self.app.db.begin().await?;
-        if db::jobs::hold(&mut tx, self.job.datastore, self.job.id, self.job.token).await? {
-            Ok(tx)
-        } else {
-            Err(Stale { token: self.job.token, seen: self.job.token + 1 }.into())
-        }
+        super::work::held(self.app, self.job).await
     }
 
     /// What the configuration of a node depends on.

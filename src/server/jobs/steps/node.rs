@@ -1,6 +1,6 @@
 //! The node and its server.
 
-use super::Context;
+use super::{Context, routes};
 use crate::server::{db, monitor};
 use anyhow::Context as _;
 
@@ -31,11 +31,15 @@ pub(super) async fn configure(cx: &Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts the servers.
+/// Starts the servers. The edge's process starts meanwhile: with every route closed it leads nobody anywhere.
 pub(super) async fn start(cx: &Context<'_>) -> anyhow::Result<()> {
-    for node in cx.nodes() {
-        cx.engine()?.start(cx.site(&node)?).await?;
-    }
+    let servers = async {
+        for node in cx.nodes() {
+            cx.engine()?.start(cx.site(&node)?).await?;
+        }
+        Ok(())
+    };
+    tokio::try_join!(servers, routes::start_edge(cx))?;
     Ok(())
 }
 

@@ -4,6 +4,14 @@ use super::{Context, node};
 use crate::server::db;
 use anyhow::{bail, ensure};
 
+/// Starts the edge unless it runs. A spare has none.
+pub(super) async fn start_edge(cx: &Context<'_>) -> anyhow::Result<()> {
+    if cx.plan.lifecycle == "spare" {
+        return Ok(());
+    }
+    cx.platform()?.ensure_edge(cx.lease, &cx.plan.edge_spec()?, &cx.plan.trusted()).await
+}
+
 /// Starts the edge unless it runs, and makes exactly the trusted sources trusted.
 pub(super) async fn apply_sources(cx: &Context<'_>) -> anyhow::Result<()> {
     let edge = cx.plan.edge_spec()?;

@@ -49,7 +49,7 @@ pub async fn take(dirs: &Dirs, lease: Lease) -> anyhow::Result<Guard> {
     let file = file.with_context(|| format!("other work on datastore {} has not ended", lease.datastore))?;
     let seen = token(&path)?;
     if lease.token < seen {
-        return Err(Stale { token: lease.token, seen }.into());
+        return Err(anyhow::Error::from(Stale { token: lease.token, seen }).context("the datastore's lock refused it"));
     }
     // One short write: a process that dies leaves the old text or the new one.
     let pid = std::process::id();

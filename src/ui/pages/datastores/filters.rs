@@ -2,7 +2,7 @@
 
 use crate::{
     model::{datastore::ListQuery, engine::EngineKind, status::Status},
-    ui::components::{AutoSubmit, Glyph, Icon},
+    ui::components::{AutoSubmit, Choice, Glyph, Icon},
 };
 use leptos::prelude::*;
 
@@ -33,25 +33,5 @@ pub(super) fn Filters(
             </button>
             <AutoSubmit />
         </form>
-    }
-}
-
-#[component]
-fn Choice(name: &'static str, label: &'static str, any: &'static str, options: Vec<(String, String)>, chosen: String) -> impl IntoView {
-    view! {
-        <select name=name aria-label=label autocomplete="off">
-            <option value="">{any}</option>
-            {options
-                .into_iter()
-                .map(|(value, text)| {
-                    let selected = value == chosen;
-                    view! {
-                        <option value=value selected=selected>
-                            {text}
-                        </option>
-                    }
-                })
-                .collect_view()}
-        </select>
     }
 }

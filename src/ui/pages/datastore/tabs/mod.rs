@@ -2,6 +2,7 @@
 
 mod activity;
 mod firewall;
+mod logs;
 mod nodes;
 mod overview;
 mod settings;
@@ -9,6 +10,7 @@ mod users;
 
 pub use activity::Activity;
 pub use firewall::Firewall;
+pub use logs::Logs;
 pub use nodes::Nodes;
 pub use overview::Overview;
 pub use settings::Settings;
@@ -21,13 +23,14 @@ pub(super) enum Tab {
     Nodes,
     Users,
     Firewall,
+    Logs,
     Activity,
     Settings,
 }
 
 impl Tab {
     /// In order.
-    pub(super) const ALL: [Self; 6] = [Self::Overview, Self::Nodes, Self::Users, Self::Firewall, Self::Activity, Self::Settings];
+    pub(super) const ALL: [Self; 7] = [Self::Overview, Self::Nodes, Self::Users, Self::Firewall, Self::Logs, Self::Activity, Self::Settings];
 
     /// Its name.
     pub(super) fn label(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Tab {
             Self::Nodes => "Nodes",
             Self::Users => "Users",
             Self::Firewall => "Firewall (Connect)",
+            Self::Logs => "Logs",
             Self::Activity => "Activity",
             Self::Settings => "Settings",
         }
@@ -52,6 +56,6 @@ impl Tab {
 
     /// Whether something can be typed in it.
     pub(super) fn has_fields(self) -> bool {
-        matches!(self, Self::Firewall | Self::Settings)
+        matches!(self, Self::Firewall | Self::Logs | Self::Settings)
     }
 }
