@@ -2,8 +2,10 @@
 
 use crate::model::{
     catalogue::Catalogue,
-    datastore::{CaView, DatastoreRow, DatastoreView, Endpoint, EndpointKind, Enforcement, FirstUser, NodeView, Storage, Topology},
+    datastore::{CaView, DatastoreRow, DatastoreView, Endpoint, EndpointKind, FirstUser, NodeView},
     status::Status,
+    storage::{Enforcement, Storage},
+    topology::Topology,
 };
 use anyhow::Context;
 use ipnet::IpNet;

@@ -1,6 +1,6 @@
 //! The audit line: when, who, what, from where.
 
-use crate::{model::datastore::EventView, server::domain::Actor};
+use crate::{model::activity::EventView, server::domain::Actor};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 

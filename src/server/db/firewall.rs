@@ -1,6 +1,6 @@
 //! Trusted sources.
 
-use crate::model::datastore::TrustedSource;
+use crate::model::firewall::TrustedSource;
 use ipnet::IpNet;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! A datastore as jobs and the monitor need it: everything that was wanted, in one reading.
 
 use crate::{
-    model::{datastore::Storage, engine::EngineKind},
+    model::{engine::EngineKind, storage::Storage},
     server::platform::{EdgeSpec, ListenerKind, MAX_NODES, NodeSpec, Route},
 };
 use anyhow::Context;

@@ -3,7 +3,7 @@
 use super::Actor;
 use crate::{
     error::AppError,
-    model::datastore::ActivityView,
+    model::activity::ActivityView,
     server::{db, state::App},
 };
 use uuid::Uuid;

@@ -4,10 +4,11 @@ use super::{Actor, change};
 use crate::{
     error::{AppError, FieldErrors},
     model::{
-        datastore::{DatastoreView, Enforcement, ListPage, ListQuery},
+        datastore::{DatastoreView, ListPage, ListQuery},
         job::Snapshot,
         names,
         person::Role,
+        storage::Enforcement,
     },
     server::{db, jobs::kind::JobKind, platform::Platform, state::App},
 };

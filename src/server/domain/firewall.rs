@@ -5,7 +5,7 @@ use crate::{
     error::{AppError, FieldErrors},
     model::{
         cidr,
-        datastore::{Exposure, FirewallView, RefusedAddress},
+        firewall::{Exposure, FirewallView, RefusedAddress},
         person::Role,
     },
     server::{db, jobs::kind::JobKind, state::App},

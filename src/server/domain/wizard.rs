@@ -5,11 +5,12 @@ use crate::{
     error::{AppError, FieldErrors},
     model::{
         catalogue::Quota,
-        datastore::Storage,
-        draft::{self, Draft, NewDatastore, Offer, Step},
+        draft::{self, Draft, NewDatastore, Step},
         engine::{EngineKind, EngineOffer, VersionOffer},
         format,
+        offer::Offer,
         person::Role,
+        storage::Storage,
     },
     server::{
         crypto::random,

@@ -1,7 +1,7 @@
 //! What follows from what was seen: a pure function of one datastore's state.
 
 use crate::{
-    model::datastore::Storage,
+    model::storage::Storage,
     server::{
         engine::Health,
         platform::{Presence, Route, Space},

@@ -2,11 +2,7 @@
 //! directory that was initialised for it alone. A round takes no input: it compares what is there with what there should be.
 
 use crate::{
-    model::{
-        datastore::{Storage, Topology},
-        draft::NewDatastore,
-        engine::EngineKind,
-    },
+    model::{draft::NewDatastore, engine::EngineKind, storage::Storage, topology::Topology},
     server::{
         db::{
             self,

@@ -1,7 +1,7 @@
 //! The suite every platform passes. What only a platform with real processes can show is beside that platform.
 
 use super::{EdgeSpec, File, Lease, ListenerKind, MAX_NODES, NodeSpec, OldEpoch, Platform, Presence, Program, Route, Signal, Stale};
-use crate::model::datastore::Storage;
+use crate::model::storage::Storage;
 use ipnet::IpNet;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -18,7 +18,7 @@ mod contract;
 pub mod fake;
 pub mod local;
 
-use crate::model::datastore::{Enforcement, Storage};
+use crate::model::storage::{Enforcement, Storage};
 use async_trait::async_trait;
 use ipnet::IpNet;
 use std::{

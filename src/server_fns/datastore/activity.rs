@@ -1,6 +1,6 @@
 //! Activity.
 
-use crate::{error::AppError, model::datastore::ActivityView};
+use crate::{error::AppError, model::activity::ActivityView};
 use leptos::prelude::*;
 use uuid::Uuid;
 

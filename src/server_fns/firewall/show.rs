@@ -1,6 +1,6 @@
 //! The Firewall (Connect) tab.
 
-use crate::{error::AppError, model::datastore::FirewallView};
+use crate::{error::AppError, model::firewall::FirewallView};
 use leptos::prelude::*;
 use uuid::Uuid;
 

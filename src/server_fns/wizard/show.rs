@@ -2,7 +2,7 @@
 
 use crate::{
     error::AppError,
-    model::draft::{Draft, Offer},
+    model::{draft::Draft, offer::Offer},
 };
 use leptos::prelude::*;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use crate::{
     error::AppError,
-    model::{datastore::Exposure, job::JobState, status::Status},
+    model::{firewall::Exposure, job::JobState, status::Status},
     server::domain::{self, firewall::CONSENT},
     tests::world::World,
 };

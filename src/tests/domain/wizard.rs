@@ -70,7 +70,7 @@ async fn r012_ephemeral_storage_has_the_flavors_size_whatever_is_posted() {
     let world = World::new().await;
     let id = world.ask("orders", |d| (d.storage, d.volume_gb) = ("ephemeral".into(), "49".into())).await;
     let view = world.get(id).await;
-    assert_eq!(view.storage, crate::model::datastore::Storage::Ephemeral { gb: 5 });
+    assert_eq!(view.storage, crate::model::storage::Storage::Ephemeral { gb: 5 });
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The metadata database: where it is, how it is reached, and its schema.
 
 mod account;
+mod configuration;
 pub mod process;
 pub mod programs;
 pub mod server;

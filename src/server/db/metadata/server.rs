@@ -7,7 +7,8 @@
 //! server's user. As root, Granary never writes where that user could have put a link.
 
 use super::{
-    account::{self, Account},
+    account::Account,
+    configuration,
     process::{self, Process},
     programs::Programs,
 };
@@ -19,7 +20,6 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 use std::{
-    fmt::Write as _,
     fs::{self, File, TryLockError},
     io::{Read, Seek, SeekFrom},
     os::unix::fs::PermissionsExt,
@@ -30,9 +30,9 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 /// Name of role and database.
-const GRANARY: &str = "granary";
+pub(super) const GRANARY: &str = "granary";
 /// The number in the socket's name; nothing listens on TCP.
-const PORT: u16 = 5432;
+pub(super) const PORT: u16 = 5432;
 const SOCKET: &str = ".s.PGSQL.5432";
 /// Longest path of a socket on Linux is 107 bytes.
 const LONGEST_DIRECTORY: usize = 107 - "/".len() - SOCKET.len();
@@ -79,9 +79,9 @@ pub struct Seen {
 /// The metadata server of a home.
 #[derive(Debug, Clone)]
 pub struct Server {
-    directory: PathBuf,
-    data: PathBuf,
-    sizing: Sizing,
+    pub(super) directory: PathBuf,
+    pub(super) data: PathBuf,
+    pub(super) sizing: Sizing,
 }
 
 impl Server {
@@ -110,7 +110,7 @@ impl Server {
         let mut answer = self.answer(&options, Duration::ZERO).await?;
         if answer.is_none() {
             self.clear_remains(&sockets).await?;
-            self.configure(&sockets).await?;
+            configuration::write(self, &sockets).await?;
             self.start(&account, &programs)?;
             answer = self.answer(&options, APPEAR).await?;
         }
@@ -238,46 +238,6 @@ impl Server {
         Ok(())
     }
 
-    async fn configure(&self, sockets: &Path) -> anyhow::Result<()> {
-        let Sizing { max_connections, durable } = self.sizing;
-        let settings = [
-            ("data_directory", quoted(&self.data)?),
-            ("hba_file", quoted(&self.directory.join("pg_hba.conf"))?),
-            ("ident_file", quoted(&self.directory.join("pg_ident.conf"))?),
-            ("listen_addresses", "''".to_owned()),
-            ("port", PORT.to_string()),
-            ("unix_socket_directories", quoted(sockets)?),
-            ("unix_socket_permissions", "0700".to_owned()),
-            ("max_connections", max_connections.to_string()),
-            ("shared_buffers", "16MB".to_owned()),
-            ("maintenance_work_mem", "16MB".to_owned()),
-            ("max_wal_size", "128MB".to_owned()),
-            ("min_wal_size", "32MB".to_owned()),
-            ("max_parallel_workers", "0".to_owned()),
-            ("autovacuum_max_workers", "1".to_owned()),
-            ("jit", "off".to_owned()),
-            ("fsync", durable.to_string()),
-            ("timezone", "'UTC'".to_owned()),
-            ("log_timezone", "'UTC'".to_owned()),
-            // Granary logs the errors of its own statements itself.
-            ("log_min_messages", "log".to_owned()),
-        ];
-        let mut text = String::from("# Written by Granary at each start of its metadata server.\n");
-        for (name, value) in settings {
-            writeln!(text, "{name} = {value}")?;
-        }
-        self.write("postgresql.conf", &text)?;
-        self.write("pg_hba.conf", &format!("local all {GRANARY} peer map=granary\n"))?;
-        self.write("pg_ident.conf", &format!("granary \"{}\" {GRANARY}\n", account::own_name().await?))
-    }
-
-    fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        let path = self.directory.join(name);
-        fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
-        Ok(())
-    }
-
     fn start(&self, account: &Account, programs: &Programs) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(self.log())?;
         if log.metadata()?.len() > LARGEST_LOG {
@@ -399,11 +359,4 @@ fn make_directory(path: &Path) -> anyhow::Result<()> {
         Err(e) => Err(e).with_context(|| format!("{} cannot be made", path.display())),
         Ok(()) => Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o711))?),
     }
-}
-
-/// A value of postgresql.conf.
-fn quoted(path: &Path) -> anyhow::Result<String> {
-    let text = path.to_str().with_context(|| format!("{} is not valid UTF-8", path.display()))?;
-    ensure!(!text.contains(['\n', ',', '"']), "the path {text} holds a line break, a comma or a quotation mark; choose another GRANARY_HOME");
-    Ok(format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''")))
 }

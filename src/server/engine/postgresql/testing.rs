@@ -2,7 +2,7 @@
 //! as root. The least that this engine needs of a platform; edges cannot be had here.
 
 use crate::{
-    model::datastore::{Enforcement, Storage},
+    model::storage::{Enforcement, Storage},
     server::platform::{
         Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Space, Stream,
     },

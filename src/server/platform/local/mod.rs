@@ -25,7 +25,7 @@ mod users;
 mod volume;
 
 use super::{Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Space, Stream};
-use crate::model::{catalogue::Region, datastore::Enforcement};
+use crate::model::{catalogue::Region, storage::Enforcement};
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use cgroup::Cgroups;

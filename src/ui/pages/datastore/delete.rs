@@ -2,11 +2,7 @@
 
 use super::show::id_of_url;
 use crate::{
-    model::{
-        datastore::{DatastoreView, Storage},
-        form::Attempt,
-        format,
-    },
+    model::{datastore::DatastoreView, form::Attempt, format, storage::Storage},
     server_fns::{
         datastore::{delete::Delete as Post, get::get},
         page::last_attempt,

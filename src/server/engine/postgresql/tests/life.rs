@@ -2,7 +2,7 @@
 
 use super::{ENGINE, HERE, Node};
 use crate::{
-    model::datastore::Storage,
+    model::storage::Storage,
     server::{
         engine::{
             Engine,

@@ -15,7 +15,7 @@ use super::{
     volume::Volumes,
 };
 use crate::{
-    model::{catalogue::Region, datastore::Storage},
+    model::{catalogue::Region, storage::Storage},
     server::platform::{Lease, NodeSpec, Platform, Presence, Program, contract},
 };
 use std::{

@@ -3,7 +3,7 @@
 use super::{super::show::show, Tab};
 use crate::{
     model::{
-        datastore::EventView,
+        activity::EventView,
         format,
         job::{JobState, JobView},
     },

@@ -3,7 +3,7 @@
 use super::{super::show::show, Tab};
 use crate::{
     model::{
-        datastore::{FirewallView, RefusedAddress, TrustedSource},
+        firewall::{FirewallView, RefusedAddress, TrustedSource},
         form::Attempt,
         status::Tone,
     },

@@ -3,8 +3,9 @@
 use super::{super::show::show, Tab};
 use crate::{
     model::{
-        datastore::{DatastoreView, Enforcement, NodeView},
+        datastore::{DatastoreView, NodeView},
         format,
+        storage::Enforcement,
     },
     ui::{
         components::{Card, Copy, Fact, Meter, NodeMark, StatusPill, TimeAgo, Topology},

@@ -9,11 +9,12 @@ use super::{
 };
 use crate::{
     model::{
-        datastore::{DatastoreView, Storage},
+        datastore::DatastoreView,
         format,
         job::{JobState, JobView},
         snippet::Connection,
         status::Status,
+        storage::Storage,
     },
     ui::{
         components::{Card, Copy, EmptyState, Fact, Glyph, Icon, JobActions, Meter, StatusPill, Switch, Switcher, TimeAgo},

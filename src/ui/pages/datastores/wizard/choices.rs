@@ -1,7 +1,7 @@
 //! What the summary must know of the offer, and no more: it goes to the browser with the page, and so does the code that
 //! reads it.
 
-use crate::model::{catalogue::Quota, draft::Offer, format};
+use crate::model::{catalogue::Quota, format, offer::Offer};
 use serde::{Deserialize, Serialize};
 
 /// Something that can be chosen.

@@ -3,10 +3,7 @@
 use super::form::{error, name};
 use crate::{
     error::FieldErrors,
-    model::{
-        draft::{Draft, Offer},
-        format,
-    },
+    model::{draft::Draft, format, offer::Offer},
     ui::components::{FieldError, Glyph, Icon},
 };
 use leptos::prelude::*;

@@ -3,11 +3,7 @@
 use super::form::{checked, error, name};
 use crate::{
     error::FieldErrors,
-    model::{
-        datastore::Topology,
-        draft::{Draft, Offer},
-        format, names,
-    },
+    model::{draft::Draft, format, names, offer::Offer, topology::Topology},
     ui::components::{FieldError, Glyph, Icon, Rule},
 };
 use leptos::prelude::*;

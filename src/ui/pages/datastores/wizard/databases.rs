@@ -4,8 +4,9 @@ use super::form::{error, name};
 use crate::{
     error::FieldErrors,
     model::{
-        draft::{Draft, Offer},
+        draft::Draft,
         engine::{EngineKind, EngineOffer, VersionOffer},
+        offer::Offer,
     },
     ui::{
         components::{FieldError, FieldHint, Icon, described_by},

@@ -3,7 +3,10 @@
 use super::{cloud_service::CloudService, configuration::Configuration, databases::Databases, resources::Resources};
 use crate::{
     error::FieldErrors,
-    model::draft::{Draft, Offer, Step},
+    model::{
+        draft::{Draft, Step},
+        offer::Offer,
+    },
     server_fns::wizard::save::Save,
     ui::{
         components::{CheckedField, FieldText, FormErrors, Rule},

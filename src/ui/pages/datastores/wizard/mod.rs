@@ -17,7 +17,10 @@ mod summary;
 
 use crate::{
     error::FieldErrors,
-    model::draft::{Draft, Offer, Step, first_incomplete, validate_step},
+    model::{
+        draft::{Draft, Step, first_incomplete, validate_step},
+        offer::Offer,
+    },
     server_fns::wizard::show::show,
     ui::{layout::page, request::Sprite},
 };

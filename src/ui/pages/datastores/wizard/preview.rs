@@ -6,7 +6,10 @@ use super::{
     review::{Line, lines},
 };
 use crate::{
-    model::draft::{Draft, Offer, Step},
+    model::{
+        draft::{Draft, Step},
+        offer::Offer,
+    },
     server_fns::wizard::finish::Finish,
     ui::components::PostButton,
 };

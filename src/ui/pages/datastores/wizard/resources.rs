@@ -9,9 +9,10 @@ use crate::{
     error::FieldErrors,
     model::{
         catalogue::{Flavor, VolumeType},
-        datastore::Topology,
-        draft::{Draft, Offer},
+        draft::Draft,
         format,
+        offer::Offer,
+        topology::Topology,
     },
     ui::components::{Column, FieldError, Rule, Table},
 };

@@ -3,10 +3,10 @@
 use super::choices::{Choices, find};
 use crate::model::{
     catalogue::Quota,
-    datastore::Topology,
     draft::{self, Draft, Step},
     engine::EngineKind,
     names,
+    topology::Topology,
 };
 
 /// One line.
@@ -96,7 +96,7 @@ pub(super) fn totals(draft: &Draft, choices: &Choices) -> Option<Totals> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{catalogue::Catalogue, draft::Offer};
+    use crate::model::{catalogue::Catalogue, offer::Offer};
 
     fn choices() -> Choices {
         let catalogue: Catalogue = toml::from_str(include_str!("../../../../catalogue.toml")).unwrap();
