@@ -5,7 +5,10 @@
 mod common;
 
 use common::{Home, Visitor, until_status};
-use granary::server::{domain, state::App};
+use granary::{
+    model::datastore::EndpointKind,
+    server::{domain, state::App},
+};
 use serde_json::Value;
 use std::{
     fs::{self, Permissions},
@@ -190,7 +193,7 @@ async fn a_healthy_installation_is_well_and_each_way_of_breaking_it_is_found() {
     for words in ["Granary listens on", "The key file opens all", "All 1 are as they should be", "Nothing is left", "migrations are there"] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    let password = domain::access::connection(&app, &of(&app).await, id, true).await.unwrap().password.unwrap();
+    let password = domain::access::connection(&app, &of(&app).await, id, EndpointKind::Primary, true).await.unwrap().password.unwrap();
     assert!(!text.contains(&password));
 
     home_and_key(&home);

@@ -162,6 +162,16 @@ async fn create(app: &App, actor: &Actor) -> Uuid {
     domain::wizard::finish(app, actor, draft).await.unwrap()
 }
 
+async fn create_replicated(app: &App, actor: &Actor) -> Uuid {
+    let id = domain::wizard::start(app, actor).await.unwrap();
+    let (mut draft, ..) = domain::wizard::show(app, actor, id).await.unwrap();
+    (draft.topology, draft.volume_gb) = ("one-replica".to_owned(), "1".to_owned());
+    for step in [granary::model::draft::Step::Configuration, granary::model::draft::Step::Resources] {
+        domain::wizard::save(app, actor, id, step, "", draft.clone()).await.unwrap();
+    }
+    domain::wizard::finish(app, actor, id).await.unwrap()
+}
+
 async fn until_running(app: &App, actor: &Actor, id: Uuid) -> DatastoreView {
     let begun = Instant::now();
     loop {
@@ -207,19 +217,24 @@ async fn count(app: &App, sql: &'static str, id: Uuid) -> i64 {
 
 /// Exactly one of everything.
 async fn assert_whole(home: &Home, app: &App, id: Uuid) {
+    assert_whole_with(home, app, id, 1, 10).await;
+}
+
+/// Exactly one of everything, and so many nodes, made in so many steps.
+async fn assert_whole_with(home: &Home, app: &App, id: Uuid, nodes: usize, steps: i64) {
     let servers = processes(home.path()).into_iter().filter(|p| p.contains("bin/postgres ")).count();
     let edges = processes(home.path()).into_iter().filter(|p| p.contains("haproxy ")).count();
-    assert_eq!((servers, edges), (1, 1), "{:#?}", processes(home.path()));
+    assert_eq!((servers, edges), (nodes, 1), "{:#?}", processes(home.path()));
     assert_eq!(entries(home.path().join("datastores")), 1);
-    assert_eq!(entries(home.path().join("volumes")), 1);
+    assert_eq!(entries(home.path().join("volumes")), nodes);
     let real = app.platform("local").unwrap().enforcement().volumes;
-    assert_eq!(mounts(home.path()).len(), if real { 2 } else { 0 }, "one mount and its loop device: {:?}", mounts(home.path()));
-    assert_eq!(count(app, "SELECT count(*) FROM addresses WHERE datastore_id = $1", id).await, 8);
-    assert_eq!(count(app, "SELECT count(*) FROM secrets WHERE datastore_id = $1", id).await, 4);
+    assert_eq!(mounts(home.path()).len(), if real { 2 * nodes } else { 0 }, "a mount and its loop device each: {:?}", mounts(home.path()));
+    assert_eq!(count(app, "SELECT count(*) FROM addresses WHERE datastore_id = $1", id).await, 7 + i64::try_from(nodes).unwrap());
+    assert_eq!(count(app, "SELECT count(*) FROM secrets WHERE datastore_id = $1", id).await, 4 + 2 * i64::try_from(nodes).unwrap());
     assert_eq!(count(app, "SELECT count(*) FROM jobs WHERE datastore_id = $1", id).await, 1);
     assert_eq!(
         count(app, "SELECT count(*) FROM job_steps s JOIN jobs j ON j.id = s.job_id WHERE j.datastore_id = $1 AND s.state = 'done'", id).await,
-        10
+        steps
     );
 }
 
@@ -308,6 +323,29 @@ async fn r017_r022_a_kill_around_each_step_of_create_and_delete_changes_nothing(
         let _serving = Serving(home.serve(None));
         until_gone(&app, &actor, id).await;
         assert_nothing_left(&home, &app, id, node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r008_a_kill_around_each_step_with_replicas_changes_nothing() {
+    let home = Home::new();
+    let app = app(&home).await;
+    let actor = actor(&app).await;
+    // The other steps are those of a datastore without replicas.
+    for fault in
+        faults(JobKind::CreateReplicated).into_iter().filter(|f| ["start-primary", "copy-to-replicas", "verify"].iter().any(|s| f.ends_with(s)))
+    {
+        let mut doomed = Serving(home.serve(Some(&fault)));
+        let id = create_replicated(&app, &actor).await;
+        doomed.dies();
+        let serving = Serving(home.serve(None));
+        let node = until_running(&app, &actor, id).await.nodes[0].id;
+        assert_whole_with(&home, &app, id, 2, 11).await;
+        let name = domain::datastore::get(&app, &actor, id).await.unwrap().row.name;
+        domain::datastore::delete(&app, &actor, id, &name).await.unwrap();
+        until_gone(&app, &actor, id).await;
+        assert_nothing_left(&home, &app, id, node).await;
+        drop(serving);
     }
 }
 

@@ -8,7 +8,10 @@ mod common;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use common::{Home, Visitor, until_status};
 use granary::{
-    model::person::{Me, Role},
+    model::{
+        datastore::EndpointKind,
+        person::{Me, Role},
+    },
     server::{
         db,
         domain::{self, Actor},
@@ -40,7 +43,7 @@ async fn actor(app: &App) -> Actor {
 
 /// Writes and reads a row as a tenant does; a statement fails too, since errors like to repeat what they were given.
 async fn live(app: &App, actor: &Actor, id: Uuid, row: &str) -> String {
-    let c = domain::access::connection(app, actor, id, true).await.unwrap();
+    let c = domain::access::connection(app, actor, id, EndpointKind::Primary, true).await.unwrap();
     let password = c.password.clone().unwrap();
     let url = format!("postgresql://{}@{}:{}/{}?sslmode=require&connect_timeout=10", c.user, c.host, c.port, c.database);
     let sql = format!("CREATE TABLE t (x text); INSERT INTO t VALUES ('{row}'); SELECT * FROM t; SELECT '{row}'::integer");

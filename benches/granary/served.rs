@@ -2,7 +2,10 @@
 
 use crate::browser::Browser;
 use granary::{
-    model::person::{Me, Role},
+    model::{
+        datastore::EndpointKind,
+        person::{Me, Role},
+    },
     server::{
         assemble,
         config::Config,
@@ -109,7 +112,7 @@ impl Served {
         };
         let told = tokio::time::timeout(PATIENCE, active).await;
         assert!(told.is_ok(), "{:#?}", domain::datastore::get(&self.app, &self.actor, id).await);
-        let connection = domain::access::connection(&self.app, &self.actor, id, true).await.unwrap();
+        let connection = domain::access::connection(&self.app, &self.actor, id, EndpointKind::Primary, true).await.unwrap();
         let ca = Plan::load(&self.app.db, id).await.unwrap().ca_pem.unwrap();
         PgConnectOptions::new_without_pgpass()
             .host(&connection.host)

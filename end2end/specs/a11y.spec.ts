@@ -61,6 +61,27 @@ test("the pages of a datastore whose creation failed", async ({ browser, person 
     }
 });
 
+test("the page that is shown while the metadata database is away", async ({ browser, person }) => {
+    const granary = await Granary.start();
+    const context = await browser.newContext({ baseURL: granary.url, locale: "en-GB" });
+    let comeBack = () => true;
+    try {
+        const page = await context.newPage();
+        await signIn(page, person);
+        comeBack = granary.loseMetadata();
+        const away = async () => expect((await page.goto("/datastores"))?.status()).toBe(503);
+        await expect(away).toPass({ timeout: 30_000 });
+        await expect(page.getByText("Your databases go on")).toBeVisible();
+        await all(page, [["metadata away", away]]);
+        comeBack();
+        await expect(async () => expect((await page.goto("/datastores"))?.status()).toBe(200)).toPass({ timeout: 60_000 });
+    } finally {
+        comeBack();
+        await context.close();
+        await granary.stop();
+    }
+});
+
 test("with forced colours, what is chosen can still be told apart", async ({ home }) => {
     await home.emulateMedia({ forcedColors: "active" });
     await startWizard(home);

@@ -65,6 +65,16 @@ export class Granary {
         return granary;
     }
 
+    /** Takes its metadata database away, and keeps it from coming back; what is returned lets it come back. */
+    loseMetadata() {
+        const metadata = join(this.home, "metadata");
+        // Whoever would start it waits for this lock.
+        const lock = spawn("flock", ["--no-fork", join(metadata, "lock"), "sleep", "600"], { stdio: "ignore" });
+        const pid = Number(readFileSync(join(metadata, "data/postmaster.pid"), "utf8").split("\n")[0]);
+        process.kill(pid, "SIGQUIT");
+        return () => lock.kill("SIGKILL");
+    }
+
     /** Stops it with all it started, and removes its home. */
     async stop() {
         await this.end();

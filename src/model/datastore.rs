@@ -8,6 +8,7 @@ use super::{
     topology::Topology,
 };
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -95,6 +96,34 @@ pub enum EndpointKind {
     Replica,
 }
 
+impl EndpointKind {
+    /// In URLs and sentences.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+        }
+    }
+
+    /// What it is for, for people.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Primary => "Primary, read-write",
+            Self::Replica => "Replicas, read-only",
+        }
+    }
+}
+
+impl FromStr for EndpointKind {
+    type Err = ();
+
+    fn from_str(s: &str) -> Result<Self, ()> {
+        [Self::Primary, Self::Replica].into_iter().find(|kind| kind.word() == s).ok_or(())
+    }
+}
+
 /// A stable address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -104,6 +133,14 @@ pub struct Endpoint {
     pub host: String,
     /// Port.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// `host:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
 }
 
 /// A node, as its card shows it.
@@ -131,6 +168,8 @@ pub struct NodeView {
     pub storage_used: Option<u64>,
     /// Storage promised, in GB.
     pub storage_gb: u32,
+    /// Bytes of the primary's log that a replica has not applied yet, as last seen.
+    pub lag: Option<u64>,
     /// When the server was started.
     #[serde(with = "time::serde::rfc3339::option")]
     pub started_at: Option<OffsetDateTime>,

@@ -1,5 +1,6 @@
 //! The connection assistant: for a user, a database and an endpoint, text that runs exactly as pasted (rule 28).
 
+use super::datastore::EndpointKind;
 use serde::{Deserialize, Serialize};
 
 /// What a snippet is made of.
@@ -11,6 +12,10 @@ pub struct Connection {
     pub host: String,
     /// Port of the endpoint.
     pub port: u16,
+    /// Which endpoint it is.
+    pub endpoint: EndpointKind,
+    /// Whether there is a replica endpoint, too.
+    pub replicas: bool,
     /// Database.
     pub database: String,
     /// User.
@@ -112,6 +117,8 @@ mod tests {
             datastore: "orders".into(),
             host: "127.9.8.7".into(),
             port: 5432,
+            endpoint: EndpointKind::Primary,
+            replicas: false,
             database: "app".into(),
             user: "app_admin".into(),
             password: None,

@@ -43,6 +43,8 @@ pub enum Status {
     Creating,
     /// Answered the last check through its endpoint's node.
     Running,
+    /// Its primary serves, but a replica is not well.
+    Degraded,
     /// Made, but not checked yet, or the last check is too old.
     Unknown,
     /// Its processes are there but do not answer.
@@ -61,10 +63,11 @@ pub enum Status {
 
 impl Status {
     /// Every status, for the list's filter.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Queued,
         Self::Creating,
         Self::Running,
+        Self::Degraded,
         Self::Unknown,
         Self::Unreachable,
         Self::Down,
@@ -81,6 +84,7 @@ impl Status {
             Self::Queued => "Queued",
             Self::Creating => "Creating",
             Self::Running => "Running",
+            Self::Degraded => "Degraded",
             Self::Unknown => "Unknown",
             Self::Unreachable => "Unreachable",
             Self::Down => "Down",
@@ -98,7 +102,7 @@ impl Status {
             Self::Running => Tone::Good,
             Self::Creating | Self::Restarting | Self::Deleting => Tone::Busy,
             Self::Queued | Self::Unknown => Tone::Waiting,
-            Self::Unreachable => Tone::Warning,
+            Self::Degraded | Self::Unreachable => Tone::Warning,
             Self::Down | Self::Failed | Self::DeleteFailed => Tone::Bad,
         }
     }
@@ -110,6 +114,7 @@ impl Status {
             Self::Queued => "Nothing to do: it starts as soon as earlier work on this machine lets it.",
             Self::Creating => "Nothing to do: the steps below show how far it is.",
             Self::Running => "Connect: the Users tab has the lines to paste.",
+            Self::Degraded => "Clients are served. Granary brings the replica back; the Nodes tab says how it is.",
             Self::Unknown => "Wait a few seconds for the next check. If it stays, see whether Granary itself is well.",
             Self::Unreachable => "The server runs but does not answer. Look at the Activity tab; Restart may help.",
             Self::Down => "Granary is starting it again. If it stays down, the Activity tab says why.",

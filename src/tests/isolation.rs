@@ -2,7 +2,7 @@
 
 use super::real::Machine;
 use crate::{
-    model::{draft::Draft, job::JobState},
+    model::{datastore::EndpointKind, draft::Draft, job::JobState},
     server::{
         db::{self, plan::Plan},
         domain,
@@ -76,7 +76,7 @@ async fn a_datastores_processes_reach_neither_another_nor_granarys_keys() {
     let says = machine.inside(id, &format!("psql -w -h {metadata} -U granary -d postgres -c 'select 1'")).await.unwrap_err();
     assert!(says.contains("Permission denied"), "{says}");
     // Their private address is on a loopback that any process reaches: their server refuses whoever is not their edge.
-    let c = domain::access::connection(&machine.app, &machine.actor, other, true).await.unwrap();
+    let c = domain::access::connection(&machine.app, &machine.actor, other, EndpointKind::Primary, true).await.unwrap();
     for user in [c.user.as_str(), "granary_admin"] {
         let url = format!("'host={} port={} user={user} dbname={} sslmode=require'", theirs.address.ip(), theirs.address.port(), c.database);
         let script = format!("PGPASSWORD='{}' PGCONNECT_TIMEOUT=10 psql -w -c 'select 1' {url}", c.password.as_ref().unwrap());

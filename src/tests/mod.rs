@@ -13,6 +13,7 @@ mod luck;
 mod measures;
 pub(crate) mod pretend;
 mod real;
+mod replicas;
 pub(crate) mod site;
 pub(crate) mod support;
 mod trouble;

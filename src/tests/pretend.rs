@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) databases: BTreeMap<Uuid, Vec<(String, String)>>,
     /// Whether writes are refused, by node.
     pub(crate) read_only: BTreeMap<Uuid, bool>,
+    /// Nodes that follow, and whether they receive.
+    pub(crate) follows: BTreeMap<Uuid, bool>,
     /// How often each act was done.
     pub(crate) acts: BTreeMap<&'static str, u32>,
 }
@@ -66,6 +68,18 @@ impl Engine for Pretend {
             site.platform.put_files(site.lease, site.node, &[file]).await?;
         }
         Ok(())
+    }
+
+    fn replication_user(&self) -> &'static str {
+        "replication"
+    }
+
+    async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+        self.note("copy");
+        ensure!(matches!(site.platform.presence(primary).await, Presence::Running { .. }), "there is nothing to copy from");
+        self.0.lock().unwrap().follows.insert(site.node.id, true);
+        let file = File { name: "data/initialised".to_owned(), content: b"yes".to_vec(), secret: false };
+        site.platform.put_files(site.lease, site.node, &[file]).await
     }
 
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {
@@ -132,8 +146,18 @@ impl Engine for Pretend {
 
     async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
         ensure!(matches!(platform.presence(node).await, Presence::Running { .. }), "nothing answers");
-        let read_only = self.0.lock().unwrap().read_only.get(&node.id).copied().unwrap_or_default();
-        Ok(Health { version: "15.0".to_owned(), writable: true, read_only, started_at: OffsetDateTime::UNIX_EPOCH })
+        let state = self.0.lock().unwrap();
+        let read_only = state.read_only.get(&node.id).copied().unwrap_or_default();
+        let follows = state.follows.get(&node.id);
+        let receives = follows.copied().unwrap_or_default();
+        Ok(Health {
+            version: "15.0".to_owned(),
+            writable: follows.is_none(),
+            receives,
+            followers: Vec::new(),
+            read_only,
+            started_at: OffsetDateTime::UNIX_EPOCH,
+        })
     }
 
     async fn log(&self, platform: &dyn Platform, node: &NodeSpec, bytes: u64) -> Vec<LogEntry> {

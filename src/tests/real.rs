@@ -2,7 +2,13 @@
 
 use super::{support, world};
 use crate::{
-    model::{datastore::DatastoreView, draft::Draft, job::JobState, snippet::Connection, status::Status},
+    model::{
+        datastore::{DatastoreView, EndpointKind},
+        draft::Draft,
+        job::JobState,
+        snippet::Connection,
+        status::Status,
+    },
     server::{
         assemble,
         config::Config,
@@ -117,10 +123,15 @@ impl Machine {
         }
     }
 
-    /// Process id of the server.
+    /// Process id of the first node's server.
     pub(super) async fn server(&self, id: Uuid) -> u32 {
+        self.server_of(id, 0).await
+    }
+
+    /// Process id of a slot's server.
+    pub(super) async fn server_of(&self, id: Uuid, slot: usize) -> u32 {
         let plan = Plan::load(&self.app.db, id).await.unwrap();
-        match self.platform().presence(&plan.node_spec(&plan.nodes[0])).await {
+        match self.platform().presence(&plan.node_spec(&plan.nodes[slot])).await {
             Presence::Running { pid } => pid.unwrap(),
             other => panic!("{other:?}"),
         }
@@ -141,7 +152,11 @@ impl Machine {
     }
 
     pub(super) async fn psql(&self, id: Uuid, sql: &str) -> Result<String, String> {
-        let output = self.psql_command(id).await.args(["-Atc", sql]).output().await.unwrap();
+        self.psql_at(id, EndpointKind::Primary, sql).await
+    }
+
+    pub(super) async fn psql_at(&self, id: Uuid, endpoint: EndpointKind, sql: &str) -> Result<String, String> {
+        let output = self.psql_command(id, endpoint).await.args(["-Atc", sql]).output().await.unwrap();
         if output.status.success() {
             Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
         } else {
@@ -150,8 +165,8 @@ impl Machine {
     }
 
     /// psql as the connection assistant has it, with the CA in a file.
-    async fn psql_command(&self, id: Uuid) -> Command {
-        let c: Connection = domain::access::connection(&self.app, &self.actor, id, true).await.unwrap();
+    async fn psql_command(&self, id: Uuid, endpoint: EndpointKind) -> Command {
+        let c: Connection = domain::access::connection(&self.app, &self.actor, id, endpoint, true).await.unwrap();
         let ca = self.home.path().join(c.ca_file());
         std::fs::write(&ca, Plan::load(&self.app.db, id).await.unwrap().ca_pem.unwrap()).unwrap();
         let url = format!(
@@ -217,7 +232,7 @@ async fn a_port_that_is_taken_is_named_and_retry_works_once_it_is_free() {
     let machine = Machine::new().await;
     let id = machine.ask("orders", "127.0.0.1/32").await;
     machine.until_running(id).await;
-    let c = domain::access::connection(&machine.app, &machine.actor, id, false).await.unwrap();
+    let c = domain::access::connection(&machine.app, &machine.actor, id, EndpointKind::Primary, false).await.unwrap();
     assert_eq!(stop_all::stop_all(&machine.app).await.unwrap(), 0);
     // Whoever is quicker: the test takes the endpoint before the monitor starts the edge again.
     let thief = loop {
@@ -330,7 +345,7 @@ async fn r026_refused_before_allowed_after_refused_and_cut_again() {
     machine.until_running(id).await;
     assert_eq!(machine.psql(id, "select 1").await.unwrap(), "1");
 
-    let mut session = machine.psql_command(id).await.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut session = machine.psql_command(id, EndpointKind::Primary).await.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = session.stdin.take().unwrap();
     input.write_all(b"select 'in', pg_sleep(60);\n").await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -70,9 +70,8 @@ impl Things {
             "/api/page/attempt" => (Reach::Session, vec![text("form", "rename")]),
             "/api/datastore/list" => (Reach::Project(Role::Viewer), vec![text("query[q]", "")]),
             "/api/datastore/logs" => (Reach::Datastore(Role::Viewer), vec![id, text("query[q]", "")]),
-            "/api/datastore/get" | "/api/datastore/activity" | "/api/datastore/connection" | "/api/firewall/show" => {
-                (Reach::Datastore(Role::Viewer), vec![id])
-            }
+            "/api/datastore/connection" => (Reach::Datastore(Role::Viewer), vec![id, text("endpoint", "Primary")]),
+            "/api/datastore/get" | "/api/datastore/activity" | "/api/firewall/show" => (Reach::Datastore(Role::Viewer), vec![id]),
             "/api/datastore/rename" => (Reach::Datastore(Role::Member), vec![id, text("name", "renamed")]),
             "/api/datastore/tags" => (Reach::Datastore(Role::Member), vec![id, text("tags", "tag")]),
             "/api/datastore/restart" => (Reach::Datastore(Role::Member), vec![id]),

@@ -117,6 +117,20 @@ pub struct Visitor {
     pub cookies: BTreeMap<String, String>,
 }
 
+/// A visitor at another process.
+pub struct Elsewhere {
+    visitor: [(&'static str, String); 3],
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Elsewhere {
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.get(format!("{}{path}", self.base));
+        self.visitor.iter().fold(request, |request, (name, value)| request.header(*name, value))
+    }
+}
+
 /// An answer, wholly read.
 pub struct Answer {
     pub status: u16,
@@ -136,6 +150,23 @@ impl Visitor {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Self { http, base, cookies: BTreeMap::new() }
+    }
+
+    /// The same visitor at another process, which listens elsewhere under the same public address.
+    pub async fn beside(&self, listen: &str) -> Elsewhere {
+        let begun = Instant::now();
+        let elsewhere = Elsewhere { visitor: self.headers(), http: self.http.clone(), base: format!("http://{listen}") };
+        while !elsewhere.get("/readyz").send().await.is_ok_and(|answer| answer.status().is_success()) {
+            assert!(begun.elapsed() < PATIENCE, "the other process does not answer");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        elsewhere
+    }
+
+    fn headers(&self) -> [(&'static str, String); 3] {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let host = self.base.as_str().trim_start_matches("http://").trim_end_matches('/').to_owned();
+        [("accept", "text/html".to_owned()), ("cookie", cookies.join("; ")), ("host", host)]
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {

@@ -1,10 +1,13 @@
 //! Worse luck than a kill: a process that is stopped and goes on later, and metadata that is gone for half a minute.
 
 use super::{Home, PATIENCE, Serving, actor, app, assert_whole, create, processes, until_running};
-use granary::server::{
-    db::metadata::process::{Process, working_in},
-    domain,
-    state::App,
+use granary::{
+    model::datastore::EndpointKind,
+    server::{
+        db::metadata::process::{Process, working_in},
+        domain,
+        state::App,
+    },
 };
 use rustix::process::Signal;
 use std::{
@@ -199,7 +202,7 @@ async fn psql(home: &Home, app: &App, actor: &domain::Actor, id: uuid::Uuid) -> 
         assert!(begun.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let c = domain::access::connection(app, actor, id, true).await.unwrap();
+    let c = domain::access::connection(app, actor, id, EndpointKind::Primary, true).await.unwrap();
     let ca = home.path().join(c.ca_file());
     let pem: String = sqlx::query_scalar("SELECT ca_certificate FROM datastores WHERE id = $1").bind(id).fetch_one(&app.db).await.unwrap();
     std::fs::write(&ca, pem).unwrap();

@@ -11,6 +11,7 @@ use crate::server::{
     web::{Web, router::router},
 };
 use anyhow::Context;
+use axum::serve::ListenerExt;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -65,6 +66,10 @@ pub(super) async fn run(config: Config, faults: Faults) -> anyhow::Result<()> {
 /// Answers until told to end, then lets what was begun end within [`DRAIN`].
 async fn serve(listener: TcpListener, web: Web, shutdown: CancellationToken) {
     let service = router(web).into_make_service_with_connect_info::<SocketAddr>();
+    // Or the first event of a stream, which follows the answer's head, waits 40 ms for a reader that acknowledges late.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
     let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned()).into_future();
     let late = async {
         shutdown.cancelled().await;

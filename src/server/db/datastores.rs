@@ -133,7 +133,7 @@ fn colons(hex: &str) -> String {
 
 async fn nodes(tx: &mut PgConnection, row: &DatastoreRow) -> anyhow::Result<Vec<NodeView>> {
     let found = sqlx::query!(
-        r#"SELECT n.id, n.slot, n.role, n.observed, n.observed_detail, n.observed_version, n.observed_started_at, n.observed_storage_bytes,
+        r#"SELECT n.id, n.slot, n.role, n.observed, n.observed_detail, n.observed_version, n.observed_started_at, n.observed_storage_bytes, n.observed_lag_bytes,
             coalesce(n.observed_at BETWEEN now() - interval '60 seconds' AND now() + interval '60 seconds', false) AS "fresh!",
             pub.address AS "public?: IpNet", pub.port AS "public_port?", priv.address AS "private?: IpNet", priv.port AS "private_port?"
         FROM nodes n
@@ -170,6 +170,7 @@ async fn nodes(tx: &mut PgConnection, row: &DatastoreRow) -> anyhow::Result<Vec<
                 storage_used: n.observed_storage_bytes.map(u64::try_from).transpose()?,
                 storage_gb: row.storage_gb,
                 started_at: n.observed_started_at,
+                lag: n.observed_lag_bytes.map(u64::try_from).transpose()?,
             })
         })
         .collect()

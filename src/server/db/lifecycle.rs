@@ -58,16 +58,17 @@ pub async fn failed(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// It was made and answers, as was just checked.
+/// It was made and answers, as was just checked; `whole` when all its nodes do.
 ///
 /// # Errors
 /// Of the database.
-pub async fn active(tx: &mut PgConnection, id: Uuid, detail: &str) -> sqlx::Result<()> {
+pub async fn active(tx: &mut PgConnection, id: Uuid, whole: bool, detail: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE datastores SET lifecycle = 'active', observed = 'healthy', observed_detail = $2, observed_at = now()
+        "UPDATE datastores SET lifecycle = 'active', observed = CASE WHEN $3 THEN 'healthy' ELSE 'degraded' END, observed_detail = $2, observed_at = now()
          WHERE id = $1 AND lifecycle IN ('creating', 'active', 'failed')",
         id,
-        detail
+        detail,
+        whole
     )
     .execute(tx)
     .await?;

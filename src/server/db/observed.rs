@@ -13,6 +13,8 @@ pub struct Observation {
     pub detail: String,
     /// Of the server, when it answered.
     pub health: Option<Health>,
+    /// Bytes of its primary's log that a replica has not applied yet, where the primary tells.
+    pub lag: Option<u64>,
     /// Bytes its data takes, when measured.
     pub storage: Option<u64>,
 }
@@ -24,13 +26,14 @@ pub struct Observation {
 pub async fn node(pool: &PgPool, node: Uuid, seen: &Observation) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE nodes SET observed = $2, observed_detail = $3, observed_at = now(), observed_version = coalesce($4, observed_version),
-         observed_started_at = $5, observed_storage_bytes = coalesce($6, observed_storage_bytes) WHERE id = $1",
+         observed_started_at = $5, observed_storage_bytes = coalesce($6, observed_storage_bytes), observed_lag_bytes = $7 WHERE id = $1",
         node,
         seen.state,
         seen.detail,
         seen.health.as_ref().map(|h| h.version.clone()),
         seen.health.as_ref().map(|h| h.started_at),
-        seen.storage.map(|b| i64::try_from(b).unwrap_or(i64::MAX))
+        seen.storage.map(|b| i64::try_from(b).unwrap_or(i64::MAX)),
+        seen.lag.map(|b| i64::try_from(b).unwrap_or(i64::MAX))
     )
     .execute(pool)
     .await?;

@@ -182,12 +182,17 @@ impl Plan {
         Ok(EdgeSpec { datastore: self.id, source, listeners, nodes })
     }
 
-    /// The routes that should be open: the primary endpoint to the primary, each node's public address to the node.
+    /// The routes that should be open when the nodes of these slots serve: the primary endpoint to the primary, the replica
+    /// endpoint to replicas, each node's public address to the node.
     #[must_use]
-    pub fn routes(&self) -> Vec<Route> {
-        let primary = self.nodes.iter().filter(|n| n.primary).map(|n| Route { listener: ListenerKind::Primary, slot: n.slot });
-        let own = self.nodes.iter().map(|n| Route { listener: ListenerKind::Node(n.slot), slot: n.slot });
-        primary.chain(own).collect()
+    pub fn routes(&self, serving: &[u8]) -> Vec<Route> {
+        let nodes = self.nodes.iter().filter(|n| serving.contains(&n.slot));
+        nodes
+            .flat_map(|node| {
+                let endpoint = if node.primary { ListenerKind::Primary } else { ListenerKind::Replica };
+                [endpoint, ListenerKind::Node(node.slot)].map(|listener| Route { listener, slot: node.slot })
+            })
+            .collect()
     }
 
     /// The trusted networks.

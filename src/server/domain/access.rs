@@ -3,19 +3,22 @@
 use super::{Actor, change};
 use crate::{
     error::AppError,
-    model::{person::Role, snippet::Connection},
+    model::{datastore::EndpointKind, person::Role, snippet::Connection},
     server::{db, state::App},
 };
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-/// What the snippets are made of; the password only when it is `revealed` to the session and the role allows it.
+/// What the snippets of an endpoint are made of, of the primary's where there are no replicas; the password only when it is `revealed` to the session and the role allows it.
 ///
 /// # Errors
 /// [`AppError::NotFound`]; [`AppError::Conflict`] while there is no endpoint yet.
-pub async fn connection(app: &App, actor: &Actor, id: Uuid, revealed: bool) -> Result<Connection, AppError> {
+pub async fn connection(app: &App, actor: &Actor, id: Uuid, endpoint: EndpointKind, revealed: bool) -> Result<Connection, AppError> {
     let view = super::datastore::get(app, actor, id).await?;
-    let (Some(endpoint), Some(ca)) = (view.endpoints.first(), &view.ca) else {
+    let has = |kind| view.endpoints.iter().any(|e| e.kind == kind);
+    let replicas = has(EndpointKind::Replica);
+    let kind = if has(endpoint) { endpoint } else { EndpointKind::Primary };
+    let (Some(endpoint), Some(ca)) = (view.endpoints.iter().find(|e| e.kind == kind), &view.ca) else {
         return Err(AppError::Conflict("The endpoints are shown as soon as the datastore has been made.".to_owned()));
     };
     let may_reveal = actor.me.role >= Role::Owner;
@@ -24,6 +27,8 @@ pub async fn connection(app: &App, actor: &Actor, id: Uuid, revealed: bool) -> R
         datastore: view.row.name,
         host: endpoint.host.clone(),
         port: endpoint.port,
+        endpoint: kind,
+        replicas,
         database: view.first.database,
         user: view.first.user,
         password,

@@ -207,12 +207,14 @@ async fn insert(app: &App, actor: &Actor, tx: &mut PgConnection, wanted: &NewDat
         db::firewall::add(tx, project, id, net, "Added with the datastore", actor.me.person).await?;
     }
     let (requested_by, request_id) = (Some(actor.me.person), Some(actor.request_id.as_str()));
-    db::jobs::enqueue(tx, NewJob { project, datastore: id, host: app.host, kind: JobKind::Create, requested_by, request_id }).await?;
+    let kind = JobKind::to_create(wanted.topology.nodes());
+    db::jobs::enqueue(tx, NewJob { project, datastore: id, host: app.host, kind, requested_by, request_id }).await?;
     let what = format!(
-        "{} {} “{}”, {}, {} of storage{}",
+        "{} {} “{}”, {}, {}, {} of storage{}",
         wanted.engine,
         wanted.version,
         wanted.name,
+        format::count(wanted.topology.nodes() as usize, "node", "nodes"),
         wanted.flavor.name,
         match &wanted.storage {
             Storage::Ephemeral { gb } => format!("{gb} GB (ephemeral)"),

@@ -28,7 +28,7 @@ pub async fn retry(app: &App, actor: &Actor, id: Uuid, job: Uuid) -> Result<(), 
         return Err(AppError::Conflict("This job does not wait for a Retry any more.".to_owned()));
     }
     db::job_acts::retry(&mut act.tx, job, &actor.request_id).await?;
-    if found.kind == JobKind::Create && !found.undoing {
+    if found.kind.creates() && !found.undoing {
         db::lifecycle::creating(&mut act.tx, id).await?;
     }
     db::events::write(&mut act.tx, actor, Some(id), "Retry", found.kind.label()).await?;

@@ -7,8 +7,13 @@ use super::platform::{Lease, NodeSpec, Platform};
 use crate::model::{engine::EngineKind, log::LogEntry};
 use async_trait::async_trait;
 use secrecy::SecretString;
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// A major version that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,13 +50,26 @@ pub struct Tls {
     pub key_pem: SecretString,
 }
 
+/// With what a node is known to another as one of the same datastore.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    /// A certificate whose common name is [`Engine::replication_user`].
+    pub certificate_pem: String,
+    /// Its key.
+    pub key_pem: SecretString,
+}
+
 /// What a node's configuration depends on besides the node.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Certificates.
     pub tls: Tls,
+    /// What it shows to other nodes; `None` where none was issued yet.
+    pub replication: Option<ClientTls>,
     /// The edge's source address, the only one clients come from.
     pub edge_source: IpAddr,
+    /// Address of the primary that it follows; `None` for the primary itself.
+    pub follows: Option<SocketAddr>,
 }
 
 /// What a check found.
@@ -61,10 +79,23 @@ pub struct Health {
     pub version: String,
     /// True for a writable primary.
     pub writable: bool,
+    /// True for a replica that receives from its primary now.
+    pub receives: bool,
+    /// Those that follow it.
+    pub followers: Vec<Follower>,
     /// Whether transactions refuse writes unless they ask for them: see [`Engine::set_read_only`].
     pub read_only: bool,
     /// When it was started.
     pub started_at: OffsetDateTime,
+}
+
+/// A replica as its primary sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Follower {
+    /// The replica's node.
+    pub node: Uuid,
+    /// Bytes of the log that it has not applied yet.
+    pub lag_bytes: u64,
 }
 
 /// A database product. Every act is an "ensure": doing it again ends in the same state.
@@ -78,6 +109,13 @@ pub trait Engine: Send + Sync {
 
     /// Makes an empty data directory. Repeats a half-done one from nothing, never touches a finished one.
     async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()>;
+
+    /// The user as whom replicas come to their primary.
+    fn replication_user(&self) -> &'static str;
+
+    /// Makes a replica's data directory a copy of what its running primary has, so that it follows when it is started.
+    /// Repeats a half-done one from nothing, never touches a finished one.
+    async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()>;
 
     /// Writes configuration and certificates. A running server takes up what it can with [`Engine::reload`].
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()>;

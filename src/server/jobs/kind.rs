@@ -19,6 +19,10 @@ pub enum Step {
     Configure,
     /// Starts the server and waits until it answers.
     StartServer,
+    /// Starts the primary alone: there is nothing yet for replicas to start with.
+    StartPrimary,
+    /// Makes each replica of a copy of the primary's data, and has it follow.
+    CopyToReplicas,
     /// Stops the server cleanly.
     StopServer,
     /// Has the server read its files again.
@@ -46,7 +50,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::AllocateAddresses,
         Self::IssueCertificates,
         Self::RenewCertificate,
@@ -54,6 +58,8 @@ impl Step {
         Self::Initialise,
         Self::Configure,
         Self::StartServer,
+        Self::StartPrimary,
+        Self::CopyToReplicas,
         Self::StopServer,
         Self::ReloadServer,
         Self::GuardStorage,
@@ -79,6 +85,8 @@ impl Step {
             Self::Initialise => "initialise",
             Self::Configure => "configure",
             Self::StartServer => "start-server",
+            Self::StartPrimary => "start-primary",
+            Self::CopyToReplicas => "copy-to-replicas",
             Self::StopServer => "stop-server",
             Self::ReloadServer => "reload-server",
             Self::GuardStorage => "guard-storage",
@@ -105,6 +113,8 @@ impl Step {
             Self::Initialise => "Initialise the data directory",
             Self::Configure => "Write the configuration",
             Self::StartServer => "Start the server",
+            Self::StartPrimary => "Start the primary",
+            Self::CopyToReplicas => "Copy the data to the replicas",
             Self::StopServer => "Stop the server",
             Self::ReloadServer => "Load the new certificate",
             Self::GuardStorage => "Stop or admit writes",
@@ -138,8 +148,10 @@ impl FromStr for Step {
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
-    /// Makes a datastore.
+    /// Makes a datastore of one node.
     Create,
+    /// Makes a datastore with replicas.
+    CreateReplicated,
     /// Removes a datastore.
     Delete,
     /// Restarts its nodes.
@@ -148,6 +160,8 @@ pub enum JobKind {
     Trust,
     /// Starts again what died.
     Heal,
+    /// Leads the endpoints where they should lead.
+    Lead,
     /// Renews its certificates.
     Renew,
     /// Makes a spare ready.
@@ -158,13 +172,26 @@ pub enum JobKind {
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [Self::Create, Self::Delete, Self::Restart, Self::Trust, Self::Heal, Self::Renew, Self::Prepare, Self::Guard];
+    pub const ALL: [Self; 10] = [
+        Self::Create,
+        Self::CreateReplicated,
+        Self::Delete,
+        Self::Restart,
+        Self::Trust,
+        Self::Heal,
+        Self::Lead,
+        Self::Renew,
+        Self::Prepare,
+        Self::Guard,
+    ];
 
     /// Id in the metadata database.
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::CreateReplicated => "create-replicated",
+            Self::Lead => "lead",
             Self::Delete => "delete",
             Self::Restart => "restart",
             Self::Trust => "trust",
@@ -175,11 +202,24 @@ impl JobKind {
         }
     }
 
+    /// The kind that makes a datastore of so many nodes.
+    #[must_use]
+    pub fn to_create(nodes: u32) -> Self {
+        if nodes == 1 { Self::Create } else { Self::CreateReplicated }
+    }
+
+    /// Whether it makes a datastore for somebody.
+    #[must_use]
+    pub fn creates(self) -> bool {
+        matches!(self, Self::Create | Self::CreateReplicated)
+    }
+
     /// What it does, for people.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
-            Self::Create => "Create datastore",
+            Self::Create | Self::CreateReplicated => "Create datastore",
+            Self::Lead => "Lead the endpoints",
             Self::Delete => "Delete datastore",
             Self::Restart => "Restart",
             Self::Trust => "Apply trusted sources",
@@ -194,16 +234,31 @@ impl JobKind {
     #[must_use]
     pub fn steps(self) -> &'static [Step] {
         use Step::{
-            AllocateAddresses, ApplySources, CloseEdge, Configure, CreateDatabase, DestroyNode, GuardStorage, Harden, Initialise, IssueCertificates,
-            MakeNode, Park, PrepareDatabase, Release, ReloadServer, RenewCertificate, StartServer, StopServer, Verify,
+            AllocateAddresses, ApplySources, CloseEdge, Configure, CopyToReplicas, CreateDatabase, DestroyNode, GuardStorage, Harden, Initialise,
+            IssueCertificates, MakeNode, Park, PrepareDatabase, Release, ReloadServer, RenewCertificate, StartPrimary, StartServer, StopServer,
+            Verify,
         };
         match self {
             Self::Create => {
                 &[AllocateAddresses, IssueCertificates, MakeNode, Initialise, Configure, StartServer, Harden, CreateDatabase, ApplySources, Verify]
             }
+            Self::CreateReplicated => &[
+                AllocateAddresses,
+                IssueCertificates,
+                MakeNode,
+                Initialise,
+                Configure,
+                StartPrimary,
+                Harden,
+                CreateDatabase,
+                CopyToReplicas,
+                ApplySources,
+                Verify,
+            ],
             Self::Delete => &[CloseEdge, DestroyNode, Release],
             Self::Restart => &[StopServer, MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Trust => &[ApplySources],
+            Self::Lead => &[Verify],
             Self::Heal => &[MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Renew => &[RenewCertificate, Configure, ReloadServer],
             Self::Prepare => {
@@ -217,7 +272,7 @@ impl JobKind {
     #[must_use]
     pub fn undo(self) -> Option<&'static [Step]> {
         match self {
-            Self::Create | Self::Prepare => Some(Self::Delete.steps()),
+            Self::Create | Self::CreateReplicated | Self::Prepare => Some(Self::Delete.steps()),
             _ => None,
         }
     }
@@ -228,7 +283,9 @@ impl JobKind {
     pub fn time_limit(self) -> Duration {
         match self {
             Self::Create | Self::Delete | Self::Prepare => Duration::from_mins(10),
-            Self::Trust | Self::Renew | Self::Guard => Duration::from_mins(2),
+            // Each copy is of a few empty databases.
+            Self::CreateReplicated => Duration::from_mins(15),
+            Self::Trust | Self::Lead | Self::Renew | Self::Guard => Duration::from_mins(2),
             Self::Restart | Self::Heal => Duration::from_mins(30),
         }
     }

@@ -1,14 +1,14 @@
 //! The monitor's rounds.
 
-use super::decide::{Intent, Seen, Verdict, decide};
+use super::decide::{Intent, NodeSeen, Seen, Verdict, decide, serves};
 use crate::server::{
     db::{self, jobs::NewJob, observed::Observation, plan::Plan},
+    engine::Follower,
     jobs::kind::JobKind,
     platform::{NodeSpec, Platform, Presence, Space},
     state::App,
 };
-use anyhow::Context;
-use futures::StreamExt;
+use futures::{StreamExt, future::join_all};
 use std::{
     collections::HashMap,
     sync::Mutex,
@@ -35,19 +35,28 @@ const ONCE_MORE: Duration = Duration::from_secs(30);
 /// Datastores that are looked at together.
 const TOGETHER: usize = 16;
 
-/// What was written last of a datastore, and measured.
-#[derive(Clone)]
-struct Written {
-    verdict: Verdict,
-    at: Instant,
+/// What is known of a datastore from earlier rounds.
+#[derive(Default)]
+struct Known {
+    /// What was written last, and when.
+    written: Option<(Verdict, Instant)>,
+    /// When storage was written down last.
     recorded: Option<Instant>,
+    of_nodes: HashMap<Uuid, OfNode>,
+}
+
+/// What is known of a node.
+#[derive(Clone, Copy, Default)]
+struct OfNode {
     measured: Option<(Space, Instant)>,
+    /// When a replica was seen to receive last; at first, when it was seen first.
+    heard: Option<Instant>,
 }
 
 /// What the monitor remembers of datastores from round to round.
 #[derive(Default)]
 struct Memory {
-    written: Mutex<HashMap<Uuid, Written>>,
+    written: Mutex<HashMap<Uuid, Known>>,
     /// Since when a failed start waits for its next try.
     waits: Mutex<HashMap<Uuid, Instant>>,
 }
@@ -92,35 +101,50 @@ async fn round(app: &App, memory: &Memory) -> anyhow::Result<()> {
 }
 
 async fn look(app: &App, id: Uuid, memory: &Memory) -> anyhow::Result<()> {
-    let written = &memory.written;
     let plan = Plan::load(&app.db, id).await?;
-    let primary = plan.nodes.iter().find(|n| n.primary).context("no primary")?;
-    let node = plan.node_spec(primary);
-    let platform = app.platform(&plan.region)?;
-    let last = written.lock().ok().and_then(|w| w.get(&id).cloned());
-    let measured = measure(platform, &node, last.as_ref().and_then(|w| w.measured)).await;
-    let seen = see(app, &plan, &node, measured.map(|(space, _)| space)).await?;
-    let verdict = decide(&seen);
-    let mut recorded = last.as_ref().and_then(|w| w.recorded);
-    let storage = measured.filter(|_| recorded.is_none_or(|at| at.elapsed() >= RECORD)).map(|(space, _)| space.used);
-    let mut at = last.as_ref().filter(|w| w.verdict == verdict && w.at.elapsed() < REFRESH).map(|w| w.at);
-    if at.is_none() || storage.is_some() {
-        let health = seen.answer.and_then(Result::ok);
-        db::observed::node(&app.db, node.id, &Observation { state: verdict.state, detail: verdict.detail.clone(), health, storage }).await?;
-        db::observed::datastore(&app.db, id, verdict.state, &verdict.detail).await?;
-        at = None;
+    let nodes: Vec<NodeSpec> = plan.nodes.iter().map(|node| plan.node_spec(node)).collect();
+    let mut known = memory.written.lock().ok().and_then(|mut written| written.remove(&id)).unwrap_or_default();
+    let seen = see(app, &plan, &nodes, &mut known).await;
+    let outcome = match seen {
+        Ok(seen) => note(app, &plan, &nodes, &seen, &mut known, memory).await,
+        Err(error) => Err(error),
+    };
+    if let Ok(mut written) = memory.written.lock() {
+        written.insert(id, known);
     }
-    if storage.is_some() {
-        platform.bound_logs(id, std::slice::from_ref(&node)).await;
-        recorded = Some(Instant::now());
+    outcome
+}
+
+/// Writes down what was seen, where it is news, and records what is to be done.
+async fn note(app: &App, plan: &Plan, nodes: &[NodeSpec], seen: &Seen, known: &mut Known, memory: &Memory) -> anyhow::Result<()> {
+    let verdict = decide(seen);
+    let record_storage = known.recorded.is_none_or(|at| at.elapsed() >= RECORD);
+    if record_storage || known.written.as_ref().is_none_or(|(last, at)| *last != verdict || at.elapsed() >= REFRESH) {
+        let lag = |node: &NodeSpec| seen.nodes.iter().flat_map(followers).find(|f| f.node == node.id).map(|f| f.lag_bytes);
+        for ((node, note), seen) in nodes.iter().zip(&verdict.nodes).zip(&seen.nodes) {
+            let health = seen.answer.as_ref().and_then(|answer| answer.as_ref().ok()).cloned();
+            let storage = seen.space.filter(|_| record_storage).map(|space| space.used);
+            let observation = Observation { state: note.state, detail: note.detail.clone(), health, lag: lag(node), storage };
+            db::observed::node(&app.db, node.id, &observation).await?;
+        }
+        db::observed::datastore(&app.db, plan.id, verdict.note.state, &verdict.note.detail).await?;
+        known.written = Some((verdict.clone(), Instant::now()));
     }
-    if let Some(intent) = verdict.intent {
-        record(app, &plan, intent, memory).await?;
+    if record_storage {
+        app.platform(&plan.region)?.bound_logs(plan.id, nodes).await;
+        known.recorded = Some(Instant::now());
     }
-    if let Ok(mut written) = written.lock() {
-        written.insert(id, Written { verdict, at: at.unwrap_or_else(Instant::now), recorded, measured });
+    match verdict.intent {
+        Some(intent) => record(app, plan, intent, memory).await,
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn followers(node: &NodeSeen) -> &[Follower] {
+    match &node.answer {
+        Some(Ok(health)) => &health.followers,
+        _ => &[],
+    }
 }
 
 /// What is free, as it is now or was a moment ago. The fuller, the closer it is watched.
@@ -134,19 +158,37 @@ async fn measure(platform: &dyn Platform, node: &NodeSpec, last: Option<(Space, 
     }
 }
 
-async fn see(app: &App, plan: &Plan, node: &NodeSpec, space: Option<Space>) -> anyhow::Result<Seen> {
+async fn see(app: &App, plan: &Plan, nodes: &[NodeSpec], known: &mut Known) -> anyhow::Result<Seen> {
     let platform = app.platform(&plan.region)?;
-    let presence = platform.presence(node).await;
-    let answer = match presence {
-        Presence::Running { .. } => Some(app.engine(plan.engine)?.check(platform, node).await.map_err(|e| format!("{e:#}"))),
-        _ => None,
-    };
+    let engine = app.engine(plan.engine)?;
+    // All at once: one that hangs must not hide the others.
+    let looks = nodes.iter().zip(&plan.nodes).map(|(node, planned)| {
+        let last = known.of_nodes.get(&node.id).copied().unwrap_or_default();
+        async move {
+            let measured = measure(platform, node, last.measured).await;
+            let presence = platform.presence(node).await;
+            let answer = match presence {
+                Presence::Running { .. } => Some(engine.check(platform, node).await.map_err(|e| format!("{e:#}"))),
+                _ => None,
+            };
+            let receives = answer.as_ref().is_some_and(|answer| answer.as_ref().is_ok_and(|health| health.receives));
+            // One that was never seen to receive has not lost its primary yet.
+            let heard = if receives { Instant::now() } else { last.heard.unwrap_or_else(Instant::now) };
+            let (deaf, space) = (heard.elapsed(), measured.map(|(space, _)| space));
+            (NodeSeen { slot: node.slot, primary: planned.primary, presence, answer, deaf, space }, OfNode { measured, heard: Some(heard) })
+        }
+    });
+    let looks = join_all(looks).await;
+    known.of_nodes = nodes.iter().zip(&looks).map(|(node, (_, of_node))| (node.id, *of_node)).collect();
+    let nodes: Vec<NodeSeen> = looks.into_iter().map(|(seen, _)| seen).collect();
     let edge = platform.edge_presence(plan.id).await;
     let open = match edge {
         Presence::Running { .. } => platform.routes_open(plan.id).await.ok(),
         _ => None,
     };
-    Ok(Seen { node: presence, answer, space, storage: plan.storage.clone(), edge, open, wanted: plan.routes() })
+    let serving: Vec<u8> = nodes.iter().filter(|node| serves(node)).map(|node| node.slot).collect();
+    let wanted = plan.routes(&serving);
+    Ok(Seen { nodes, storage: plan.storage.clone(), edge, open, wanted })
 }
 
 /// Records the wish; a job acts on it. One that failed is tried again from time to time, so that nothing is started in
@@ -154,6 +196,7 @@ async fn see(app: &App, plan: &Plan, node: &NodeSpec, space: Option<Space>) -> a
 async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyhow::Result<()> {
     let (kind, action, why) = match intent {
         Intent::Heal(why) => (JobKind::Heal, "Start again", why),
+        Intent::Lead(why) => (JobKind::Lead, "Lead the endpoints", why),
         Intent::Guard(why) => (JobKind::Guard, "Stop or admit writes", why),
     };
     if let Some(failed) = db::observed::failed(&app.db, plan.id, kind).await? {

@@ -1,6 +1,9 @@
 //! Connection assistant.
 
-use crate::{error::AppError, model::snippet::Connection};
+use crate::{
+    error::AppError,
+    model::{datastore::EndpointKind, snippet::Connection},
+};
 use leptos::prelude::*;
 use uuid::Uuid;
 
@@ -9,11 +12,11 @@ use uuid::Uuid;
 /// # Errors
 /// [`AppError`], as the use case says.
 #[server(endpoint = "datastore/connection")]
-pub async fn assistant(id: Uuid) -> Result<Connection, AppError> {
+pub async fn assistant(id: Uuid, endpoint: EndpointKind) -> Result<Connection, AppError> {
     use crate::server::{
         domain,
         web::{context, forms},
     };
     let revealed = forms::is_revealed(id).await?;
-    domain::access::connection(&context::app()?, &context::actor().await?, id, revealed).await
+    domain::access::connection(&context::app()?, &context::actor().await?, id, endpoint, revealed).await
 }

@@ -2,7 +2,11 @@
 
 use crate::{
     error::AppError,
-    model::{datastore::ListQuery, person::Role, status::Status},
+    model::{
+        datastore::{EndpointKind, ListQuery},
+        person::Role,
+        status::Status,
+    },
     server::domain::{self, Actor},
     tests::world::{World, person},
 };
@@ -103,7 +107,7 @@ async fn others_datastores_do_not_exist() {
         assert_eq!(domain::datastore::restart(&world.app, &stranger, id).await, Err(AppError::NotFound));
         assert_eq!(domain::datastore::delete(&world.app, &stranger, id, "orders").await, Err(AppError::NotFound));
         assert_eq!(domain::access::reveal(&world.app, &stranger, id).await, Err(AppError::NotFound));
-        assert_eq!(domain::access::connection(&world.app, &stranger, id, true).await, Err(AppError::NotFound));
+        assert_eq!(domain::access::connection(&world.app, &stranger, id, EndpointKind::Primary, true).await, Err(AppError::NotFound));
         assert_eq!(domain::activity::of_datastore(&world.app, &stranger, id).await, Err(AppError::NotFound));
         assert_eq!(domain::firewall::show(&world.app, &stranger, id).await, Err(AppError::NotFound));
         assert_eq!(domain::firewall::add(&world.app, &stranger, id, "10.0.0.0/8", "", "").await, Err(AppError::NotFound));

@@ -2,6 +2,7 @@
 
 use crate::{
     model::{
+        datastore::EndpointKind,
         job::{JobState, StepState},
         status::Status,
     },
@@ -49,9 +50,9 @@ async fn r042_the_first_user_gets_a_verifier_and_the_password_stays_sealed() {
         assert_eq!(state.databases[&node], [("shop".to_owned(), "boss".to_owned())]);
     }
     let sealed = db::secrets::get(&world.app.db, id, db::secrets::ADMIN_PASSWORD).await.unwrap().unwrap();
-    let hidden = crate::server::domain::access::connection(&world.app, &world.actor, id, false).await.unwrap();
+    let hidden = crate::server::domain::access::connection(&world.app, &world.actor, id, EndpointKind::Primary, false).await.unwrap();
     assert_eq!(hidden.password, None);
-    let shown = crate::server::domain::access::connection(&world.app, &world.actor, id, true).await.unwrap().password.unwrap();
+    let shown = crate::server::domain::access::connection(&world.app, &world.actor, id, EndpointKind::Primary, true).await.unwrap().password.unwrap();
     assert!(shown.len() >= 20 && !sealed.windows(shown.len()).any(|w| w == shown.as_bytes()));
 }
 

@@ -28,6 +28,32 @@ async fn twice(world: &World, kind: JobKind) {
     tx.commit().await.unwrap();
 }
 
+#[tokio::test]
+async fn each_step_of_a_datastore_with_replicas_can_be_done_twice() {
+    let world = World::new().await;
+    let id = world.ask("orders", |d| (d.allow, d.topology) = ("127.0.0.1/32".into(), "two-replicas".into())).await;
+    twice(&world, JobKind::CreateReplicated).await;
+    world.until(id, Status::Running).await;
+    assert_eq!(world.platform.routes_open(id).await.unwrap().len(), 6, "each node's own, the primary's, two of the replicas'");
+    for kind in [JobKind::Restart, JobKind::Heal, JobKind::Lead, JobKind::Renew, JobKind::Guard] {
+        enqueue(&world, id, kind).await;
+        twice(&world, kind).await;
+        world.until(id, Status::Running).await;
+        assert_eq!(world.platform.routes_open(id).await.unwrap().len(), 6, "{kind}");
+    }
+    crate::server::domain::datastore::delete(&world.app, &world.actor, id, "orders").await.unwrap();
+    twice(&world, JobKind::Delete).await;
+    world.until_gone(id).await;
+    assert!(world.platform.is_empty());
+}
+
+async fn enqueue(world: &World, id: Uuid, kind: JobKind) {
+    let mut tx = world.app.db.begin().await.unwrap();
+    let job = db::jobs::NewJob { project: world.actor.me.project, datastore: id, host: world.app.host, kind, requested_by: None, request_id: None };
+    db::jobs::enqueue(&mut tx, job).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
 /// One spare whose preparation waits.
 async fn spare(world: &World) -> Uuid {
     assert!(matches!(round(&world.app, 1, true).await.unwrap(), Some(Act::Make(_))));
@@ -42,12 +68,8 @@ async fn each_step_of_each_job_can_be_done_twice() {
     twice(&world, JobKind::Create).await;
     let view = world.until(id, Status::Running).await;
     let ca = view.ca.clone().unwrap();
-    for kind in [JobKind::Restart, JobKind::Trust, JobKind::Heal, JobKind::Renew, JobKind::Guard] {
-        let mut tx = world.app.db.begin().await.unwrap();
-        let job =
-            db::jobs::NewJob { project: world.actor.me.project, datastore: id, host: world.app.host, kind, requested_by: None, request_id: None };
-        db::jobs::enqueue(&mut tx, job).await.unwrap();
-        tx.commit().await.unwrap();
+    for kind in [JobKind::Restart, JobKind::Trust, JobKind::Heal, JobKind::Lead, JobKind::Renew, JobKind::Guard] {
+        enqueue(&world, id, kind).await;
         twice(&world, kind).await;
         let now = world.until(id, Status::Running).await;
         assert_eq!(now.endpoints, view.endpoints, "{kind}: addresses stay");

@@ -19,9 +19,12 @@ pub(crate) fn Topology(
     /// What stands at the gate: "3 trusted sources".
     #[prop(into)]
     gate: String,
-    /// The endpoint, once there.
+    /// The primary endpoint, once there.
     #[prop(into)]
-    endpoint: Option<String>,
+    primary: Option<String>,
+    /// The replica endpoint, where there is one.
+    #[prop(into)]
+    replica: Option<String>,
     /// Nodes.
     nodes: Vec<NodeMark>,
 ) -> impl IntoView {
@@ -41,8 +44,18 @@ pub(crate) fn Topology(
                 <li class="mark">
                     <Icon glyph=Glyph::Plug />
                     <b>"Primary endpoint"</b>
-                    <span class="mono">{endpoint.unwrap_or_else(|| "not there yet".to_owned())}</span>
+                    <span class="mono">{primary.unwrap_or_else(|| "not there yet".to_owned())}</span>
                 </li>
+                {replica
+                    .map(|replica| {
+                        view! {
+                            <li class="mark">
+                                <Icon glyph=Glyph::Plug />
+                                <b>"Replica endpoint"</b>
+                                <span class="mono">{replica}</span>
+                            </li>
+                        }
+                    })}
                 {nodes
                     .into_iter()
                     .map(|node| {

@@ -1,12 +1,15 @@
 //! The text of a node's configuration. Pure: what is written depends on nothing but the arguments.
 
-use super::{ADMIN, REPLICATION, cluster, sizing::Sizing};
+use super::{ADMIN, CLUSTER, REPLICATION, cluster, sizing::Sizing};
 use crate::server::{
     engine::Settings,
     platform::{File, NodePaths, NodeSpec},
 };
-use secrecy::ExposeSecret;
-use std::{net::IpAddr, path::Path};
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 /// The main file's name in the node's configuration directory.
 pub(super) const MAIN: &str = "postgresql.conf";
@@ -17,30 +20,88 @@ const PEERS: &str = "pg_ident.conf";
 const CA: &str = "ca.crt";
 const CERTIFICATE: &str = "server.crt";
 const KEY: &str = "server.key";
+const REPLICATION_CERTIFICATE: &str = "replication.crt";
+const REPLICATION_KEY: &str = "replication.key";
 /// The map of OS users in [`PEERS`].
 const MAP: &str = "granary";
 
 /// Everything in the node's configuration directory.
 pub(super) fn files(node: &NodeSpec, paths: &NodePaths, major: u32, administrator: &str, settings: &Settings) -> Vec<File> {
     let open = |name: &str, text: String| File { name: name.to_owned(), content: text.into_bytes(), secret: false };
-    vec![
-        open(MAIN, main(node, paths, major)),
+    let key = |name: &str, key: &SecretString| File { name: name.to_owned(), content: key.expose_secret().as_bytes().to_vec(), secret: true };
+    let mut files = vec![
+        open(MAIN, main(node, paths, major, settings.follows)),
         open(ACCESS, access(settings.edge_source)),
         open(PEERS, peers(administrator)),
         open(CA, settings.tls.ca_pem.clone()),
         open(CERTIFICATE, settings.tls.certificate_pem.clone()),
-        File { name: KEY.to_owned(), content: settings.tls.key_pem.expose_secret().as_bytes().to_vec(), secret: true },
-    ]
+        key(KEY, &settings.tls.key_pem),
+    ];
+    if let Some(replication) = &settings.replication {
+        files.push(open(REPLICATION_CERTIFICATE, replication.certificate_pem.clone()));
+        files.push(key(REPLICATION_KEY, &replication.key_pem));
+    }
+    files
+}
+
+/// How a node comes to its primary: known by its certificate, and the primary by its own.
+pub(super) fn conninfo(node: &NodeSpec, paths: &NodePaths, primary: SocketAddr) -> String {
+    let file = |name: &str| paths.config.join(name).display().to_string();
+    let values = [
+        ("host", primary.ip().to_string()),
+        ("port", primary.port().to_string()),
+        ("user", REPLICATION.to_owned()),
+        ("application_name", node.id.to_string()),
+        ("sslmode", "verify-full".to_owned()),
+        ("sslrootcert", file(CA)),
+        ("sslcert", file(REPLICATION_CERTIFICATE)),
+        ("sslkey", file(REPLICATION_KEY)),
+        // A primary that vanished is noticed by the receiver within these seconds.
+        ("connect_timeout", "5".to_owned()),
+        ("keepalives_idle", "5".to_owned()),
+        ("keepalives_interval", "2".to_owned()),
+        ("keepalives_count", "3".to_owned()),
+    ];
+    let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
+    values.map(|(name, value)| format!("{name}='{}'", quoted(&value))).join(" ")
+}
+
+/// The slot on the primary that keeps what a node has not received yet.
+pub(super) fn slot(node: &NodeSpec) -> String {
+    format!("granary_{}", node.slot)
+}
+
+/// What makes a copied cluster follow instead of lead, beside or, before 12, instead of settings of [`MAIN`].
+pub(super) fn follow(node: &NodeSpec, paths: &NodePaths, major: u32, primary: SocketAddr) -> File {
+    let (name, text) = if major >= 12 {
+        ("standby.signal", String::new())
+    } else {
+        let mut text = Text::new();
+        text.section("Written by Granary; a change made here is lost.");
+        text.set("standby_mode", "on");
+        text.text("primary_conninfo", &conninfo(node, paths, primary));
+        text.text("primary_slot_name", &slot(node));
+        text.text("recovery_target_timeline", "latest");
+        ("recovery.conf", text.0)
+    };
+    File { name: format!("data/{CLUSTER}/{name}"), content: text.into_bytes(), secret: true }
 }
 
 /// `postgresql.conf`. What is not said is the server's default.
-fn main(node: &NodeSpec, paths: &NodePaths, major: u32) -> String {
+fn main(node: &NodeSpec, paths: &NodePaths, major: u32, follows: Option<SocketAddr>) -> String {
     let mut text = Text::new();
     text.section("Written by Granary; a change made here is lost.");
     places(&mut text, node, paths);
     transport(&mut text, paths, major);
     memory(&mut text, &Sizing::of(node), major);
     durability(&mut text, &Sizing::of(node), major);
+    if let Some(primary) = follows.filter(|_| major >= 12) {
+        text.section("The primary that this replica follows.");
+        text.text("primary_conninfo", &conninfo(node, paths, primary));
+        text.text("primary_slot_name", &slot(node));
+        // The default, 5 s, is long where a primary is back within one.
+        text.set("wal_retrieve_retry_interval", "500ms");
+    }
     reporting(&mut text);
     text.section("Whether writes are refused, because the storage is nearly full.");
     text.text("include_if_exists", STORAGE);
@@ -212,9 +273,25 @@ mod tests {
 
     #[test]
     fn paths_are_quoted_as_the_server_reads_them() {
-        let text = main(&node(), &paths(), 15);
+        let text = main(&node(), &paths(), 15, None);
         assert!(text.contains("data_directory = '/srv/it''s a, \\\\ place/data/pgdata'\n"), "{text}");
         assert!(text.contains("unix_socket_directories = '\"/srv/it''s a, \\\\ place/run\"'\n"), "{text}");
+    }
+
+    #[test]
+    fn a_replica_is_told_whom_it_follows_and_verifies_them() {
+        let primary = "127.64.3.10:5432".parse().unwrap();
+        for major in 11..=18 {
+            let (text, file) = (main(&node(), &paths(), major, Some(primary)), follow(&node(), &paths(), major, primary));
+            let recovery = String::from_utf8(file.content).unwrap();
+            let told = if major >= 12 { &text } else { &recovery };
+            assert!(told.contains("primary_conninfo = 'host=''127.64.3.10'' port=''5432''") && told.contains("sslmode=''verify-full''"), "{told}");
+            assert!(told.contains("primary_slot_name = 'granary_0'"), "{told}");
+            assert_eq!((text.contains("primary_conninfo"), file.name.ends_with("/standby.signal")), (major >= 12, major >= 12));
+        }
+        // A quote in the path is quoted for libpq, and that once more for the file.
+        assert!(conninfo(&node(), &paths(), primary).contains(r"sslkey='/srv/it\'s a, \\ place/config/replication.key'"));
+        assert!(!main(&node(), &paths(), 15, None).contains("primary_conninfo"));
     }
 
     #[test]
@@ -222,7 +299,7 @@ mod tests {
         let since =
             [("ssl_min_protocol_version", 12), ("max_slot_wal_keep_size", 13), ("recovery_init_sync_method", 14), ("min_dynamic_shared_memory", 14)];
         for major in 11..=18 {
-            let text = main(&node(), &paths(), major);
+            let text = main(&node(), &paths(), major, None);
             for (name, first) in since {
                 assert_eq!(text.contains(&format!("\n{name} = ")), major >= first, "{name} in {major}");
             }
@@ -231,7 +308,7 @@ mod tests {
 
     #[test]
     fn each_setting_is_said_once() {
-        let text = main(&node(), &paths(), 18);
+        let text = main(&node(), &paths(), 18, Some("127.64.3.10:5432".parse().unwrap()));
         let mut names: Vec<_> = lines(&text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
         let all = names.len();
         names.sort();
@@ -257,7 +334,8 @@ mod tests {
     #[test]
     fn only_the_key_is_secret() {
         let tls = crate::server::engine::Tls { ca_pem: "ca".into(), certificate_pem: "certificate".into(), key_pem: "key".into() };
-        let files = files(&node(), &paths(), 15, "root", &Settings { tls, edge_source: "127.64.3.9".parse().unwrap() });
+        let files =
+            files(&node(), &paths(), 15, "root", &Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None });
         let secret: Vec<_> = files.iter().filter(|file| file.secret).map(|file| (file.name.as_str(), file.content.as_slice())).collect();
         assert_eq!(secret, [("server.key", &b"key"[..])]);
         assert_eq!(files.len(), 6);

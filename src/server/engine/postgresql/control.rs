@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 /// Lies beside the cluster once it is whole and on disk; holds the version that made it.
-const MARK: &str = "initialised";
+pub(super) const MARK: &str = "initialised";
 /// initdb takes half a second; a machine that needs this long has other troubles.
 const INITDB_LIMIT: Duration = Duration::from_mins(2);
 /// From the start to the first answer, when there is nothing to recover.
@@ -26,13 +26,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// From the signal to the first session under the new configuration.
 const RELOAD_LIMIT: Duration = Duration::from_secs(10);
 /// How often a change is looked for: a start takes about 50 ms.
-const POLL: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(3);
 /// How much of the log an error carries.
 const TAIL_BYTES: u64 = 3000;
 
 /// See [`crate::server::engine::Engine::initialise`].
 pub(super) async fn initialise(site: Site<'_>) -> anyhow::Result<()> {
-    let Site { platform, lease, node, .. } = site;
+    let Site { platform, node, .. } = site;
     if platform.has_file(node, MARK).await? {
         ensure!(
             platform.has_file(node, "pgdata/global/pg_control").await?,
@@ -42,6 +42,12 @@ pub(super) async fn initialise(site: Site<'_>) -> anyhow::Result<()> {
     }
     let locales = locales(discover::major(site.programs)?);
     make_cluster(site, &locales).await?;
+    finish(site).await
+}
+
+/// Notes that the cluster is whole, once it is on disk.
+pub(super) async fn finish(site: Site<'_>) -> anyhow::Result<()> {
+    let Site { platform, lease, node, .. } = site;
     // The mark must not reach the disk before what it speaks of.
     let sync = Program { path: "/bin/sync".into(), args: vec!["--file-system".to_owned(), text(&cluster(&platform.paths(node)))], env: Vec::new() };
     platform.run(lease, node, &sync, INITDB_LIMIT).await.context("the new cluster cannot be written to disk")?;
@@ -214,6 +220,6 @@ async fn tail(site: Site<'_>) -> String {
     site.platform.tail(site.node, SERVICE, TAIL_BYTES).await
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.display().to_string()
 }

@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod discover;
 mod log;
+mod replica;
 mod session;
 mod sizing;
 #[cfg(test)]
@@ -52,9 +53,12 @@ impl PostgreSql {
     }
 }
 
+/// Name of the cluster's directory in the node's data directory.
+const CLUSTER: &str = "pgdata";
+
 /// The cluster's directory.
 fn cluster(paths: &NodePaths) -> PathBuf {
-    paths.data.join("pgdata")
+    paths.data.join(CLUSTER)
 }
 
 #[async_trait]
@@ -69,6 +73,14 @@ impl Engine for PostgreSql {
 
     async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()> {
         control::initialise(site).await
+    }
+
+    fn replication_user(&self) -> &'static str {
+        REPLICATION
+    }
+
+    async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+        replica::copy(site, primary).await
     }
 
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {

@@ -51,6 +51,11 @@ impl Session {
         Ok(self.client.query_opt(query, values).await?)
     }
 
+    /// Runs a query.
+    pub(super) async fn rows(&self, query: &'static str) -> anyhow::Result<Vec<Row>> {
+        Ok(self.client.query(query, &[]).await?)
+    }
+
     /// Whether a query gives a row.
     pub(super) async fn has(&self, query: &'static str, values: Values<'_>) -> anyhow::Result<bool> {
         Ok(self.row(query, values).await?.is_some())

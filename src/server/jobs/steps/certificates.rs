@@ -10,6 +10,9 @@ use sqlx::PgConnection;
 
 /// Where the CA's key is kept.
 const CA_KEY: &str = "ca-key";
+/// Where the certificate and the key are kept by which nodes know each other.
+pub(super) const REPLICATION_CERTIFICATE: &str = "replication-certificate";
+pub(super) const REPLICATION_KEY: &str = "replication-key";
 
 /// Where a node's certificate is kept: no secret, but it belongs beside its key.
 pub(super) fn certificate(slot: u8) -> String {
@@ -59,5 +62,9 @@ async fn certify(cx: &Context<'_>, tx: &mut PgConnection, ca_pem: &str, ca_key: 
         cx.keep(tx, &key(node.slot), &issued.key_pem).await?;
         db::lifecycle::set_certificate_end(tx, cx.plan.id, issued.not_after).await?;
     }
-    Ok(())
+    // A client alone: nobody is reached under this name.
+    let replication = CertificateRequest { common_name: cx.engine()?.replication_user().to_owned(), names: Vec::new(), addresses: Vec::new() };
+    let issued = authority::issue(ca_pem, ca_key, &replication, cx.app.clock.now())?;
+    cx.keep(tx, REPLICATION_CERTIFICATE, &issued.certificate_pem.clone().into()).await?;
+    cx.keep(tx, REPLICATION_KEY, &issued.key_pem).await
 }

@@ -4,18 +4,19 @@ pub mod addresses;
 mod certificates;
 mod node;
 mod release;
+mod replicas;
 mod routes;
 
 use super::kind::{JobKind, Step};
 use crate::server::{
     crypto::keyring::Keyring,
     db::{self, jobs::Leased, plan::Plan},
-    engine::{Engine, Settings, Site, Tls},
+    engine::{ClientTls, Engine, Settings, Site, Tls},
     platform::{Lease, NodeSpec, Platform},
     state::App,
 };
 use anyhow::Context as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, Postgres, Transaction};
 
 /// What a step works with.
@@ -44,6 +45,8 @@ pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<(
         Step::Initialise => node::initialise(&cx).await,
         Step::Configure => node::configure(&cx).await,
         Step::StartServer => node::start(&cx).await,
+        Step::StartPrimary => node::start_primary(&cx).await,
+        Step::CopyToReplicas => replicas::copy(&cx).await,
         Step::StopServer => node::stop(&cx).await,
         Step::ReloadServer => node::reload(&cx).await,
         Step::GuardStorage => node::guard_storage(&cx).await,
@@ -61,7 +64,7 @@ pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<(
 
 /// What a job that is out of attempts means for its datastore.
 pub(super) async fn note_failure(tx: &mut PgConnection, job: &Leased, kind: JobKind) -> sqlx::Result<()> {
-    if kind == JobKind::Create {
+    if kind.creates() {
         db::lifecycle::failed(tx, job.datastore).await?;
     }
     Ok(())
@@ -81,8 +84,21 @@ impl Context<'_> {
         Ok(Site { platform: self.platform()?, lease: self.lease, node, programs })
     }
 
+    /// All nodes, the primary first.
     fn nodes(&self) -> Vec<NodeSpec> {
-        self.plan.nodes.iter().map(|n| self.plan.node_spec(n)).collect()
+        let mut nodes: Vec<_> = self.plan.nodes.iter().collect();
+        nodes.sort_by_key(|node| !node.primary);
+        nodes.into_iter().map(|n| self.plan.node_spec(n)).collect()
+    }
+
+    /// The primary's node.
+    fn primary(&self) -> anyhow::Result<NodeSpec> {
+        self.plan.nodes.iter().find(|n| n.primary).map(|n| self.plan.node_spec(n)).context("the datastore has no primary")
+    }
+
+    /// The replicas' nodes.
+    fn replicas(&self) -> Vec<NodeSpec> {
+        self.plan.nodes.iter().filter(|n| !n.primary).map(|n| self.plan.node_spec(n)).collect()
     }
 
     fn keyring(&self) -> &Keyring {
@@ -114,7 +130,15 @@ impl Context<'_> {
         let ca_pem = self.plan.ca_pem.clone().context("the datastore has no CA")?;
         let certificate_pem = self.secret(&certificates::certificate(node.slot)).await?.context("the node has no certificate")?;
         let key_pem = self.secret(&certificates::key(node.slot)).await?.context("the node has no key")?;
-        let tls = Tls { ca_pem, certificate_pem: secrecy::ExposeSecret::expose_secret(&certificate_pem).to_owned(), key_pem };
-        Ok(Settings { tls, edge_source: self.plan.edge_spec()?.source })
+        let tls = Tls { ca_pem, certificate_pem: certificate_pem.expose_secret().to_owned(), key_pem };
+        let follows = Some(self.primary()?).filter(|primary| primary.id != node.id).map(|primary| primary.address);
+        Ok(Settings { tls, replication: self.replication().await?, edge_source: self.plan.edge_spec()?.source, follows })
+    }
+
+    /// With what nodes are known to each other. A datastore that an older Granary made has it from its next renewal on.
+    async fn replication(&self) -> anyhow::Result<Option<ClientTls>> {
+        let certificate = self.secret(certificates::REPLICATION_CERTIFICATE).await?;
+        let key = self.secret(certificates::REPLICATION_KEY).await?;
+        Ok(certificate.zip(key).map(|(certificate, key_pem)| ClientTls { certificate_pem: certificate.expose_secret().to_owned(), key_pem }))
     }
 }

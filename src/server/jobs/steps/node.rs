@@ -12,14 +12,12 @@ pub(super) async fn make(cx: &Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the data directories.
+/// Makes the primary's data directory; replicas get a copy of it.
 pub(super) async fn initialise(cx: &Context<'_>) -> anyhow::Result<()> {
-    for node in cx.nodes() {
-        // After a reboot since the last step its volume must be attached again: without it the data would look empty.
-        cx.platform()?.ensure_node(cx.lease, &node).await?;
-        cx.engine()?.initialise(cx.site(&node)?).await?;
-    }
-    Ok(())
+    let node = cx.primary()?;
+    // After a reboot since the last step its volume must be attached again: without it the data would look empty.
+    cx.platform()?.ensure_node(cx.lease, &node).await?;
+    cx.engine()?.initialise(cx.site(&node)?).await
 }
 
 /// Writes configurations and certificates.
@@ -43,7 +41,14 @@ pub(super) async fn start(cx: &Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stops the servers.
+/// Starts the primary's server, and the edge's process.
+pub(super) async fn start_primary(cx: &Context<'_>) -> anyhow::Result<()> {
+    let node = cx.primary()?;
+    tokio::try_join!(cx.engine()?.start(cx.site(&node)?), routes::start_edge(cx))?;
+    Ok(())
+}
+
+/// Stops the servers: the primary first, so that replicas still receive its last words.
 pub(super) async fn stop(cx: &Context<'_>) -> anyhow::Result<()> {
     for node in cx.nodes() {
         cx.engine()?.stop(cx.site(&node)?).await?;
@@ -72,13 +77,13 @@ pub(super) async fn guard_storage(cx: &Context<'_>) -> anyhow::Result<()> {
 
 /// Sets up roles and rights on the primary; replicas receive them.
 pub(super) async fn harden(cx: &Context<'_>) -> anyhow::Result<()> {
-    let node = primary(cx)?;
+    let node = cx.primary()?;
     cx.engine()?.harden(cx.site(&node)?).await
 }
 
 /// Makes the first user and its database on the primary.
 pub(super) async fn create_database(cx: &Context<'_>) -> anyhow::Result<()> {
-    let node = primary(cx)?;
+    let node = cx.primary()?;
     let engine = cx.engine()?;
     let password = cx.secret(db::secrets::ADMIN_PASSWORD).await?.context("the first password is missing")?;
     engine.ensure_user(cx.site(&node)?, &cx.plan.user, &engine.verifier(&password)).await?;
@@ -87,7 +92,7 @@ pub(super) async fn create_database(cx: &Context<'_>) -> anyhow::Result<()> {
 
 /// Makes a user and a database on the primary that only need a name.
 pub(super) async fn prepare_database(cx: &Context<'_>) -> anyhow::Result<()> {
-    let node = primary(cx)?;
+    let node = cx.primary()?;
     cx.engine()?.prepare_database(cx.site(&node)?).await
 }
 
@@ -97,9 +102,4 @@ pub(super) async fn destroy(cx: &Context<'_>) -> anyhow::Result<()> {
         cx.platform()?.destroy_node(cx.lease, &node).await?;
     }
     Ok(())
-}
-
-/// The primary's node.
-pub(super) fn primary(cx: &Context<'_>) -> anyhow::Result<crate::server::platform::NodeSpec> {
-    cx.plan.nodes.iter().find(|n| n.primary).map(|n| cx.plan.node_spec(n)).context("the datastore has no primary")
 }

@@ -1,8 +1,12 @@
 //! The edge: who may come in, and where the endpoints lead.
 
-use super::{Context, node};
-use crate::server::db;
+use super::{Context, replicas};
+use crate::server::{db, monitor::decide};
 use anyhow::{bail, ensure};
+use std::time::Duration;
+
+/// How long a replica that was just started is waited for.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Starts the edge unless it runs. A spare has none.
 pub(super) async fn start_edge(cx: &Context<'_>) -> anyhow::Result<()> {
@@ -25,27 +29,37 @@ pub(super) async fn apply_sources(cx: &Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that the primary is one, then opens the endpoints to it: never the other way round.
+/// Checks that the primary is one and which replicas follow it, then opens the endpoints to them: never the other way round.
 pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
-    let primary = node::primary(cx)?;
+    let primary = cx.primary()?;
     let health = cx.engine()?.check(cx.platform()?, &primary).await?;
     ensure!(health.writable, "the server answers, but it is not a writable primary");
+    let mut seen = vec![(primary, health)];
+    for replica in cx.replicas() {
+        // One that does not follow soon is led to as soon as it does: the monitor sees to that.
+        match replicas::until_it_follows(cx, &replica, SOON).await {
+            Ok(health) => seen.push((replica, health)),
+            Err(why) => tracing::warn!(node = %replica.id, "not led to: {why:#}"),
+        }
+    }
     let edge = cx.plan.edge_spec()?;
-    let wanted = cx.plan.routes();
+    let slots: Vec<u8> = seen.iter().map(|(node, _)| node.slot).collect();
+    let wanted = cx.plan.routes(&slots);
     cx.platform()?.route(cx.lease, &edge, cx.plan.epoch, &wanted).await?;
     let open = cx.platform()?.routes_open(cx.plan.id).await?;
     if wanted.iter().any(|r| !open.contains(r)) {
-        bail!("the edge does not lead to the server yet");
+        bail!("the edge does not lead to the servers yet");
     }
-    let seen = db::observed::Observation {
-        state: "healthy",
-        detail: "answers as primary".to_owned(),
-        health: Some(health),
-        storage: cx.platform()?.space(&primary).await.ok().map(|space| space.used),
-    };
-    db::observed::node(&cx.app.db, primary.id, &seen).await?;
+    let whole = seen.len() == cx.plan.nodes.len();
+    for (node, health) in seen {
+        let detail = if health.writable { decide::PRIMARY } else { decide::REPLICA };
+        let storage = cx.platform()?.space(&node).await.ok().map(|space| space.used);
+        let seen = db::observed::Observation { state: "healthy", detail: detail.to_owned(), health: Some(health), lag: None, storage };
+        db::observed::node(&cx.app.db, node.id, &seen).await?;
+    }
     let mut tx = cx.transaction().await?;
-    db::lifecycle::active(&mut tx, cx.plan.id, &seen.detail).await?;
+    let detail = if whole { decide::PRIMARY } else { "answers as primary; not all replicas follow" };
+    db::lifecycle::active(&mut tx, cx.plan.id, whole, detail).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::{
     error::AppError,
     model::{
-        datastore::DatastoreView,
+        datastore::{DatastoreView, EndpointKind},
         engine::EngineKind,
         snippet::{Connection, Snippet, postgresql},
     },
@@ -17,8 +17,8 @@ use leptos::{prelude::*, server_fn::ServerFn};
 use uuid::Uuid;
 
 /// What the snippets are made of; `None` until there is something to connect to.
-pub(super) async fn connection(view: &DatastoreView) -> Result<Option<Connection>, AppError> {
-    if view.endpoints.is_empty() || view.ca.is_none() { Ok(None) } else { assistant(view.row.id).await.map(Some) }
+pub(super) async fn connection(view: &DatastoreView, endpoint: EndpointKind) -> Result<Option<Connection>, AppError> {
+    if view.endpoints.is_empty() || view.ca.is_none() { Ok(None) } else { assistant(view.row.id, endpoint).await.map(Some) }
 }
 
 /// The snippets of the datastore's engine.

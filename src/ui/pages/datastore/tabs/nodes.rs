@@ -3,13 +3,13 @@
 use super::{super::show::show, Tab};
 use crate::{
     model::{
-        datastore::{DatastoreView, NodeView},
+        datastore::{DatastoreView, Endpoint, EndpointKind, NodeView},
         format,
         storage::Enforcement,
     },
     ui::{
         components::{Card, Copy, Fact, Meter, NodeMark, StatusPill, TimeAgo, Topology},
-        request::Sprite,
+        request::{Sprite, locale},
     },
 };
 use leptos::prelude::*;
@@ -38,7 +38,8 @@ fn Drawing(view: DatastoreView) -> impl IntoView {
         0 => "no trusted source".to_owned(),
         n => format::count(n as usize, "trusted source", "trusted sources"),
     };
-    let endpoint = view.endpoints.first().map(|e| format!("{}:{}", e.host, e.port));
+    let endpoint = |kind| view.endpoints.iter().find(|e| e.kind == kind).map(Endpoint::address);
+    let (primary, replica) = (endpoint(EndpointKind::Primary), endpoint(EndpointKind::Replica));
     let nodes = view
         .nodes
         .iter()
@@ -46,7 +47,7 @@ fn Drawing(view: DatastoreView) -> impl IntoView {
         .collect();
     view! {
         <Card id="topology" title="Topology" lead=view.row.topology.label()>
-            <Topology gate endpoint nodes />
+            <Topology gate primary replica nodes />
         </Card>
     }
 }
@@ -89,6 +90,7 @@ fn NodeCard(node: NodeView, index: usize, enforced: Enforcement) -> impl IntoVie
                             </Fact>
                         }
                     })}
+                {node.lag.map(|lag| view! { <Fact name="Behind the primary">{if lag == 0 { "nothing".to_owned() } else { locale().words(&format::bytes(lag)) }}</Fact> })}
                 {node.version.map(|version| view! { <Fact name="Version">{version}</Fact> })}
                 <Fact name="Flavor">{node.flavor}</Fact>
                 <Fact name="Limits">{enforced.of_node()}</Fact>

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        datastore::DatastoreView,
+        datastore::{DatastoreView, Endpoint, EndpointKind},
         format,
         job::{JobState, JobView},
         snippet::Connection,
@@ -30,7 +30,7 @@ use uuid::Uuid;
 pub fn Overview() -> impl IntoView {
     show(
         Tab::Overview,
-        |view| async move { connection(&view).await },
+        |view| async move { connection(&view, EndpointKind::Primary).await },
         |view, connection| {
             let id = view.row.id;
             let job = view.job.clone();
@@ -80,7 +80,8 @@ fn Endpoints(view: DatastoreView, connection: Option<Connection>) -> impl IntoVi
         }
         .into_any();
     };
-    let address = format!("{}:{}", endpoint.host, endpoint.port);
+    let address = endpoint.address();
+    let replica = view.endpoints.iter().find(|e| e.kind == EndpointKind::Replica).map(Endpoint::address);
     let views = switches("endpoint", snippets(view.row.engine, &connection))
         .into_iter()
         .filter_map(|switch| {
@@ -103,6 +104,17 @@ fn Endpoints(view: DatastoreView, connection: Option<Connection>) -> impl IntoVi
                         <Copy target="endpoint-address".to_owned() what="endpoint".to_owned() sprite=Sprite::url() />
                     </span>
                 </Fact>
+                {replica
+                    .map(|replica| {
+                        view! {
+                            <Fact name="Replicas, read-only">
+                                <span class="secret">
+                                    <code id="replica-address">{replica}</code>
+                                    <Copy target="replica-address".to_owned() what="replica endpoint".to_owned() sprite=Sprite::url() />
+                                </span>
+                            </Fact>
+                        }
+                    })}
                 <Fact name="Admin user">
                     <code>{connection.user}</code>
                 </Fact>

@@ -9,11 +9,12 @@ use super::{
 };
 use crate::{
     model::{
-        datastore::{CaView, DatastoreView},
+        datastore::{CaView, DatastoreView, EndpointKind},
         snippet::Connection,
     },
     ui::{
         components::{Card, Copy, EmptyState, Fact, Glyph, Icon, Switcher},
+        query::Query,
         request::Sprite,
     },
 };
@@ -22,9 +23,10 @@ use leptos::prelude::*;
 /// The tab.
 #[component]
 pub fn Users() -> impl IntoView {
+    let endpoint = Query::of_page().get("endpoint").parse().unwrap_or(EndpointKind::Primary);
     show(
         Tab::Users,
-        |view| async move { connection(&view).await },
+        move |view| async move { connection(&view, endpoint).await },
         |view, connection| match connection {
             Some(connection) => view! { <Made view connection /> }.into_any(),
             None => view! {
@@ -44,7 +46,15 @@ fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
     let (hidden, may_reveal) = (connection.password.is_none(), connection.may_reveal);
     let snippets = snippets(view.row.engine, &connection);
     let file = connection.ca_file();
-    let target = format!("For user {}, database {}, primary endpoint {}:{}.", connection.user, connection.database, connection.host, connection.port);
+    let (base, endpoint) = (format!("/datastores/{}/users", view.row.id), connection.endpoint);
+    let target = format!(
+        "For user {}, database {}, {} endpoint {}:{}.",
+        connection.user,
+        connection.database,
+        endpoint.word(),
+        connection.host,
+        connection.port
+    );
     view! {
         <Card id="users" title="Admin user" lead="Made with the datastore. It owns the first database.">
             <dl class="facts">
@@ -80,6 +90,20 @@ fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
                 .then(|| {
                     let until = if may_reveal { " until you reveal it above." } else { "." };
                     view! { <p class="hint">{format!("YOUR-PASSWORD stands for the password{until}")}</p> }
+                })}
+            {connection
+                .replicas
+                .then(|| {
+                    let links = [EndpointKind::Primary, EndpointKind::Replica]
+                        .map(|kind| {
+                            let current = (kind == endpoint).then_some("true");
+                            view! {
+                                <a class="button small" href=format!("{base}?endpoint={}#assistant", kind.word()) aria-current=current>
+                                    {kind.label()}
+                                </a>
+                            }
+                        });
+                    view! { <nav class="actions" aria-label="Endpoint">{links.collect_view()}</nav> }
                 })}
             <Switcher id="snippet" legend="Connect with" views=switches("snippet", snippets) />
         </Card>

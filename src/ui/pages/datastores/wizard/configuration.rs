@@ -58,17 +58,11 @@ fn TopologyCard(topology: Topology, checked: bool) -> impl IntoView {
             <span class="choice-words">
                 <b id=format!("{id}-name")>{topology.label()}</b>
                 <span id=format!("{id}-words")>
-                    <span class="choice-text">{format::count(nodes as usize, "node", "nodes")}</span>
-                    {(nodes == 1)
-                        .then(|| {
-                            view! {
-                                <span class="choice-why warning">
-                                    <Icon glyph=Glyph::Warning />
-                                    "A single node: nothing takes over when it fails. Until it is back the datastore is down, and \
-                                     what was only on its storage may be lost."
-                                </span>
-                            }
-                        })}
+                    <span class="choice-text">{format::count(nodes as usize, "node", "nodes")} {topology.gives().map(|gives| format!(". {gives}"))}</span>
+                    <span class="choice-why warning">
+                        <Icon glyph=Glyph::Warning />
+                        {topology.costs()}
+                    </span>
                 </span>
             </span>
         </label>

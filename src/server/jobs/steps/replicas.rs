@@ -1,0 +1,42 @@
+//! Replicas: copies of the primary that follow it.
+
+use super::Context;
+use crate::server::{engine::Health, platform::NodeSpec};
+use anyhow::ensure;
+use futures::future::try_join_all;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a replica that has just started may take until it receives from the primary.
+const FOLLOWS: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Makes each replica of a copy of the primary's data, and returns when all of them follow.
+pub(super) async fn copy(cx: &Context<'_>) -> anyhow::Result<()> {
+    let primary = cx.primary()?;
+    let all = cx.replicas();
+    // Their copies are read from one server, but the time goes into writing them.
+    try_join_all(all.iter().map(|node| async {
+        cx.platform()?.ensure_node(cx.lease, node).await?;
+        cx.engine()?.copy(cx.site(node)?, &primary).await?;
+        cx.engine()?.start(cx.site(node)?).await?;
+        until_it_follows(cx, node, FOLLOWS).await
+    }))
+    .await?;
+    Ok(())
+}
+
+/// Waits until a replica receives from the primary, for as long as `limit`.
+pub(super) async fn until_it_follows(cx: &Context<'_>, node: &NodeSpec, limit: Duration) -> anyhow::Result<Health> {
+    let begun = Instant::now();
+    loop {
+        let health = cx.engine()?.check(cx.platform()?, node).await?;
+        ensure!(!health.writable, "the replica takes writes of its own: it follows nobody");
+        if health.receives {
+            return Ok(health);
+        }
+        ensure!(begun.elapsed() < limit, "the replica runs, but did not receive from the primary within {} s", limit.as_secs());
+        sleep(POLL).await;
+    }
+}

@@ -1,0 +1,153 @@
+//! Datastores with replicas, for real.
+
+use super::real::Machine;
+use crate::{
+    model::{
+        datastore::{DatastoreView, EndpointKind},
+        job::JobState,
+        status::Status,
+    },
+    server::{
+        db::{self, plan::Plan},
+        domain,
+        platform::Presence,
+    },
+};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+impl Machine {
+    async fn replicated(&self, topology: &str) -> (Uuid, DatastoreView) {
+        let id = self.ask_for("orders", "127.0.0.1/32", |d| (d.topology, d.volume_gb) = (topology.to_owned(), "1".to_owned())).await;
+        (id, self.until_running(id).await)
+    }
+
+    /// What a reader of the replica endpoint sees, once it is this.
+    async fn until_read(&self, id: Uuid, sql: &str, wanted: &str) {
+        let begun = Instant::now();
+        loop {
+            let says = self.psql_at(id, EndpointKind::Replica, sql).await;
+            if says.as_deref() == Ok(wanted) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{says:?} instead of {wanted}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until work of this name was done so many times, and all is well.
+    async fn until_done(&self, id: Uuid, label: &str, times: usize) {
+        let begun = Instant::now();
+        loop {
+            let jobs = db::job_views::of_datastore(&self.app.db, id, 50).await.unwrap();
+            if jobs.iter().filter(|job| job.label == label && job.state == JobState::Done).count() >= times {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{jobs:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.until_running(id).await;
+    }
+
+    /// Which servers the readers of the replica endpoint meet.
+    async fn met(&self, id: Uuid) -> BTreeSet<String> {
+        let mut met = BTreeSet::new();
+        for _ in 0..12 {
+            met.insert(self.psql_at(id, EndpointKind::Replica, "select host(inet_server_addr())").await.unwrap());
+        }
+        met
+    }
+
+    fn kill(pid: u32) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r008_replicas_follow_and_are_read_from() {
+    let machine = Machine::new().await;
+    let (id, view) = machine.replicated("two-replicas").await;
+    assert_eq!(view.nodes.iter().map(|n| n.role.as_str()).collect::<Vec<_>>(), ["primary", "replica", "replica"]);
+    assert_eq!(view.endpoints.iter().map(|e| e.kind).collect::<Vec<_>>(), [EndpointKind::Primary, EndpointKind::Replica]);
+    assert_eq!(view.job.unwrap().label, "Create datastore");
+    machine.psql(id, "create table t (n int); insert into t values (1)").await.unwrap();
+    machine.until_read(id, "select n from t", "1").await;
+    let refused = machine.psql_at(id, EndpointKind::Replica, "insert into t values (2)").await.unwrap_err();
+    assert!(refused.contains("read-only transaction"), "{refused}");
+    assert_eq!(machine.met(id).await.len(), 2, "readers are spread");
+    let followed = machine.until(id, |v| v.nodes.iter().filter(|n| n.lag.is_some()).count() == 2).await;
+    assert!(followed.nodes.iter().all(|n| n.status == Status::Running), "{followed:#?}");
+    // What is replicated crosses the machine's loopback encrypted and by certificate.
+    let connections =
+        "select count(*) from pg_stat_replication r join pg_stat_ssl s using (pid) where s.ssl and s.client_dn like '%granary_replication'";
+    assert_eq!(machine.psql(id, connections).await.unwrap(), "0", "a tenant sees nothing of replication");
+
+    domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
+    machine.until_gone(id).await;
+    assert_eq!(std::fs::read_dir(machine.home.path().join("datastores")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(machine.home.path().join("volumes")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r008_what_dies_of_a_datastore_with_replicas_comes_back_and_follows() {
+    let machine = Machine::new().await;
+    let (id, _) = machine.replicated("one-replica").await;
+    machine.psql(id, "create table t (n int); insert into t values (1)").await.unwrap();
+    machine.until_read(id, "select n from t", "1").await;
+
+    // A replica.
+    let replica = machine.server_of(id, 1).await;
+    Machine::kill(replica);
+    machine.psql(id, "insert into t values (2)").await.unwrap();
+    machine.until_done(id, "Start again what stopped", 1).await;
+    assert_ne!(machine.server_of(id, 1).await, replica);
+    machine.until_read(id, "select count(*) from t", "2").await;
+
+    // The primary.
+    Machine::kill(machine.server_of(id, 0).await);
+    machine.until_done(id, "Start again what stopped", 2).await;
+    machine.psql(id, "insert into t values (3)").await.unwrap();
+    machine.until_read(id, "select count(*) from t", "3").await;
+
+    // Both, on request.
+    domain::datastore::restart(&machine.app, &machine.actor, id).await.unwrap();
+    machine.until_done(id, "Restart", 1).await;
+    machine.psql(id, "insert into t values (4)").await.unwrap();
+    machine.until_read(id, "select count(*) from t", "4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r008_a_replica_that_hears_nothing_is_not_read_from_and_then_again() {
+    let machine = Machine::new().await;
+    let (id, _) = machine.replicated("two-replicas").await;
+    assert_eq!(machine.met(id).await.len(), 2);
+    // Its receiver cannot come to the primary any more.
+    let plan = Plan::load(&machine.app.db, id).await.unwrap();
+    let node = plan.node_spec(&plan.nodes[2]);
+    let conf = machine.platform().paths(&node).config.join("postgresql.conf");
+    let was = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, was.replace("granary_replication", "nobody")).unwrap();
+    let Presence::Running { pid: Some(pid) } = machine.platform().presence(&node).await else { panic!("it does not run") };
+    let reload = || {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    };
+    reload();
+    let view = machine.until(id, |v| v.row.status == Status::Degraded).await;
+    assert!(view.detail.contains("node 3: the server answers, but receives nothing"), "{}", view.detail);
+    machine.until(id, |v| v.job.as_ref().is_some_and(|j| j.state == JobState::Done && j.label == "Lead the endpoints")).await;
+    assert_eq!(machine.met(id).await.len(), 1, "what it shows is old");
+    std::fs::write(&conf, was).unwrap();
+    reload();
+    machine.until_running(id).await;
+    let begun = Instant::now();
+    while machine.met(id).await.len() < 2 {
+        assert!(begun.elapsed() < PATIENCE, "it follows again and is not read from");
+    }
+}
