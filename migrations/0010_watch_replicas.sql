@@ -4,6 +4,9 @@ ALTER TABLE nodes ADD COLUMN observed_lag_bytes bigint;
 ALTER TABLE datastores DROP CONSTRAINT datastores_observed_check;
 ALTER TABLE datastores ADD CONSTRAINT datastores_observed_check CHECK (observed IN ('unknown', 'healthy', 'degraded', 'unreachable', 'down'));
 
+-- The node that should become the primary: a wish that a job reads, and forgets when it is done.
+ALTER TABLE datastores ADD COLUMN wanted_primary uuid REFERENCES nodes (id) ON DELETE SET NULL;
+
 -- A datastore whose primary serves and whose replicas do not all follow is degraded.
 CREATE OR REPLACE VIEW datastore_statuses AS
 SELECT d.id AS datastore_id,

@@ -6,7 +6,7 @@ use crate::{
         log::{LogEntry, LogLevel},
     },
     server::{
-        engine::{Engine, Health, Installed, Settings, Site},
+        engine::{Engine, Health, Installed, Position, Settings, Site},
         platform::{File, NodeSpec, Platform, Presence, Program},
     },
 };
@@ -80,6 +80,28 @@ impl Engine for Pretend {
         self.0.lock().unwrap().follows.insert(site.node.id, true);
         let file = File { name: "data/initialised".to_owned(), content: b"yes".to_vec(), secret: false };
         site.platform.put_files(site.lease, site.node, &[file]).await
+    }
+
+    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+        self.note("rejoin");
+        site.platform.fence(site.lease, site.node).await?;
+        self.copy(site, primary).await
+    }
+
+    async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
+        self.note("position");
+        Ok(Position { timeline: 1, log: u64::from(site.node.slot) })
+    }
+
+    async fn settle(&self, _: Site<'_>) -> anyhow::Result<()> {
+        self.note("settle");
+        Ok(())
+    }
+
+    async fn promote(&self, site: Site<'_>) -> anyhow::Result<()> {
+        self.note("promote");
+        self.0.lock().unwrap().follows.remove(&site.node.id);
+        Ok(())
     }
 
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {

@@ -13,8 +13,16 @@ use crate::{
         platform::Presence,
     },
 };
+use sqlx::{
+    ConnectOptions,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 use std::{
     collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use uuid::Uuid;
@@ -105,13 +113,13 @@ async fn r008_what_dies_of_a_datastore_with_replicas_comes_back_and_follows() {
     let replica = machine.server_of(id, 1).await;
     Machine::kill(replica);
     machine.psql(id, "insert into t values (2)").await.unwrap();
-    machine.until_done(id, "Start again what stopped", 1).await;
+    machine.until_done(id, "Bring replicas back", 1).await;
     assert_ne!(machine.server_of(id, 1).await, replica);
     machine.until_read(id, "select count(*) from t", "2").await;
 
     // The primary.
     Machine::kill(machine.server_of(id, 0).await);
-    machine.until_done(id, "Start again what stopped", 2).await;
+    machine.until_done(id, "Start the primary again", 1).await;
     machine.psql(id, "insert into t values (3)").await.unwrap();
     machine.until_read(id, "select count(*) from t", "3").await;
 
@@ -150,4 +158,105 @@ async fn r008_a_replica_that_hears_nothing_is_not_read_from_and_then_again() {
     while machine.met(id).await.len() < 2 {
         assert!(begun.elapsed() < PATIENCE, "it follows again and is not read from");
     }
+}
+
+/// Writes numbers through the primary endpoint, one after another, as an application that connects again does; says which were
+/// acknowledged, and the longest time without one.
+struct Writer(tokio::task::JoinHandle<(Vec<i64>, Duration)>, Arc<AtomicBool>);
+
+impl Writer {
+    async fn start(machine: &Machine, id: Uuid) -> Self {
+        machine.psql(id, "create table w (n bigint)").await.unwrap();
+        let c = domain::access::connection(&machine.app, &machine.actor, id, EndpointKind::Primary, true).await.unwrap();
+        let options = PgConnectOptions::new_without_pgpass().host(&c.host).port(c.port).username(&c.user).database(&c.database);
+        let options = options.password(&c.password.unwrap()).ssl_mode(PgSslMode::Require);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let writes = async move {
+            let (mut acknowledged, mut longest, mut last, mut session) = (Vec::new(), Duration::ZERO, Instant::now(), None);
+            for n in 0.. {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                let mut connected = match session.take() {
+                    Some(session) => session,
+                    None => match tokio::time::timeout(Duration::from_secs(2), options.connect()).await {
+                        Ok(Ok(session)) => session,
+                        _ => continue,
+                    },
+                };
+                if let Ok(Ok(_)) =
+                    tokio::time::timeout(Duration::from_secs(2), sqlx::query("INSERT INTO w VALUES ($1)").bind(n).execute(&mut connected)).await
+                {
+                    longest = longest.max(last.elapsed());
+                    last = Instant::now();
+                    acknowledged.push(n);
+                    session = Some(connected);
+                }
+            }
+            (acknowledged, longest)
+        };
+        Self(tokio::spawn(writes), stop)
+    }
+
+    /// How many were acknowledged, and which of them are not there any more.
+    async fn end(self, machine: &Machine, id: Uuid) -> (usize, Vec<i64>, Duration) {
+        self.1.store(true, Ordering::Relaxed);
+        let (acknowledged, longest) = self.0.await.unwrap();
+        let there = machine.psql(id, "select n from w").await.unwrap();
+        let there: BTreeSet<i64> = there.lines().map(|n| n.parse().unwrap()).collect();
+        (acknowledged.len(), acknowledged.into_iter().filter(|n| !there.contains(n)).collect(), longest)
+    }
+}
+
+fn primary(view: &DatastoreView) -> Uuid {
+    view.nodes.iter().find(|n| n.role == "primary").unwrap().id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_promotion_loses_no_acknowledged_row() {
+    let machine = Machine::new().await;
+    let (id, view) = machine.replicated("two-replicas").await;
+    let writer = Writer::start(&machine, id).await;
+    let (first, second) = (primary(&view), view.nodes[2].id);
+    for (times, next) in [(1, second), (2, first)] {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        domain::datastore::promote(&machine.app, &machine.actor, id, next).await.unwrap();
+        machine.until_done(id, "Promote a replica", times).await;
+        let now = machine.until_running(id).await;
+        assert_eq!(primary(&now), next);
+        assert_eq!(now.endpoints, view.endpoints, "addresses stay");
+        assert_eq!(now.nodes.iter().filter(|n| n.role == "replica" && n.status == Status::Running).count(), 2, "{now:#?}");
+    }
+    let (acknowledged, lost, longest) = writer.end(&machine, id).await;
+    println!("{acknowledged} rows acknowledged over two promotions, longest pause {longest:?}");
+    assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
+    machine.until_read(id, "select count(*) > 0 from w", "t").await;
+    let refused = domain::datastore::promote(&machine.app, &machine.actor, id, first).await.unwrap_err();
+    assert!(refused.to_string().contains("primary already"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_cannot_be_started_again_is_followed_by_its_replica() {
+    let machine = Machine::new().await;
+    let (id, view) = machine.replicated("one-replica").await;
+    machine.psql(id, "create table t (n int); insert into t values (1)").await.unwrap();
+    machine.until_read(id, "select n from t", "1").await;
+    let plan = Plan::load(&machine.app.db, id).await.unwrap();
+    let cluster = machine.platform().paths(&plan.node_spec(&plan.nodes[0])).data.join("pgdata");
+    std::fs::remove_file(cluster.join("global/pg_control")).unwrap();
+    let begun = Instant::now();
+    Machine::kill(machine.server_of(id, 0).await);
+    machine.until(id, |v| primary(v) == view.nodes[1].id && v.row.status != Status::Down).await;
+    while machine.psql(id, "insert into t values (2)").await.is_err() {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    println!("writes again after {:?}", begun.elapsed());
+    machine.until_done(id, "Fail over to a replica", 1).await;
+    let now = machine.until_running(id).await;
+    assert_eq!(now.endpoints, view.endpoints);
+    assert!(now.nodes.iter().all(|n| n.status == Status::Running), "{now:#?}");
+    machine.until_read(id, "select count(*) from t", "2").await;
+    let events = domain::activity::of_datastore(&machine.app, &machine.actor, id).await.unwrap().events;
+    assert!(events.iter().any(|e| e.action == "Fail over"));
 }

@@ -44,6 +44,7 @@ enum Reach {
 struct Things {
     datastore: Uuid,
     job: Uuid,
+    node: Uuid,
     source: Uuid,
     draft: Uuid,
 }
@@ -56,6 +57,7 @@ impl Things {
         Self {
             datastore: id,
             job: one("SELECT id FROM jobs WHERE datastore_id = $1 LIMIT 1").await.unwrap(),
+            node: one("SELECT id FROM nodes WHERE datastore_id = $1 LIMIT 1").await.unwrap(),
             source: one("SELECT id FROM trusted_sources WHERE datastore_id = $1 AND cidr = '192.0.2.1/32'").await.unwrap(),
             draft: domain::wizard::start(&site.app, ada).await.unwrap(),
         }
@@ -75,6 +77,7 @@ impl Things {
             "/api/datastore/rename" => (Reach::Datastore(Role::Member), vec![id, text("name", "renamed")]),
             "/api/datastore/tags" => (Reach::Datastore(Role::Member), vec![id, text("tags", "tag")]),
             "/api/datastore/restart" => (Reach::Datastore(Role::Member), vec![id]),
+            "/api/datastore/promote" => (Reach::Datastore(Role::Member), vec![id, ("node", self.node.to_string())]),
             "/api/datastore/protect" => (Reach::Datastore(Role::Owner), vec![id, text("on", "true")]),
             "/api/datastore/reveal" => (Reach::Datastore(Role::Owner), vec![id]),
             "/api/datastore/delete" => (Reach::Datastore(Role::Owner), vec![id, text("confirm", "x")]),

@@ -140,3 +140,24 @@ pub async fn region(pool: &PgPool, project: Uuid, id: Uuid) -> sqlx::Result<Opti
         .fetch_optional(pool)
         .await
 }
+
+/// Notes which node should become the primary.
+///
+/// # Errors
+/// Of the database.
+pub async fn want_primary(tx: &mut PgConnection, id: Uuid, node: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE datastores SET wanted_primary = $2 WHERE id = $1", id, node).execute(tx).await?;
+    Ok(())
+}
+
+/// A node has become the primary, and the others replicas: routes of before are of an older epoch.
+///
+/// # Errors
+/// Of the database.
+pub async fn promoted(tx: &mut PgConnection, id: Uuid, node: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE nodes SET role = CASE WHEN id = $2 THEN 'primary' ELSE 'replica' END WHERE datastore_id = $1", id, node)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!("UPDATE datastores SET wanted_primary = NULL, epoch = epoch + 1 WHERE id = $1", id).execute(tx).await?;
+    Ok(())
+}

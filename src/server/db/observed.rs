@@ -127,3 +127,12 @@ pub async fn lock_idle(tx: &mut PgConnection, datastore: Uuid) -> sqlx::Result<b
     .await?
     .is_some())
 }
+
+/// Something else is done instead of a job that failed.
+///
+/// # Errors
+/// Of the database.
+pub async fn give_up(tx: &mut PgConnection, job: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE jobs SET state = 'cancelled', finished_at = now() WHERE id = $1 AND state = 'failed'", job).execute(tx).await?;
+    Ok(())
+}

@@ -83,6 +83,8 @@ pub struct Plan {
     pub lifecycle: String,
     /// Epoch of the edge's routes.
     pub epoch: i64,
+    /// The node that should become the primary.
+    pub wanted_primary: Option<Uuid>,
     /// The CA's certificate, once made.
     pub ca_pem: Option<String>,
     /// First database.
@@ -106,7 +108,7 @@ impl Plan {
         let mut tx = pool.begin().await?;
         let d = sqlx::query!(
             "SELECT d.project_id, d.name, d.engine, d.version, d.region, d.flavor_ram_mb, d.flavor_vcpus, d.storage, d.volume_type, d.storage_gb,
-                    d.lifecycle, d.epoch, d.ca_certificate, f.database_name, f.user_name
+                    d.lifecycle, d.epoch, d.wanted_primary, d.ca_certificate, f.database_name, f.user_name
              FROM datastores d JOIN first_databases f ON f.datastore_id = d.id WHERE d.id = $1",
             id
         )
@@ -134,6 +136,7 @@ impl Plan {
             storage: d.volume_type.map_or(Storage::Ephemeral { gb }, |volume_type| Storage::Volume { volume_type, gb }),
             lifecycle: d.lifecycle,
             epoch: d.epoch,
+            wanted_primary: d.wanted_primary,
             ca_pem: d.ca_certificate,
             database: d.database_name,
             user: d.user_name,

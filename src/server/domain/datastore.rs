@@ -10,7 +10,12 @@ use crate::{
         person::Role,
         storage::Enforcement,
     },
-    server::{db, jobs::kind::JobKind, platform::Platform, state::App},
+    server::{
+        db::{self, plan::Plan},
+        jobs::kind::JobKind,
+        platform::Platform,
+        state::App,
+    },
 };
 use uuid::Uuid;
 
@@ -101,6 +106,33 @@ pub async fn restart(app: &App, actor: &Actor, id: Uuid) -> Result<(), AppError>
     }
     act.enqueue(actor, id, JobKind::Restart).await?;
     db::events::write(&mut act.tx, actor, Some(id), "Restart", "").await?;
+    act.tx.commit().await?;
+    Ok(())
+}
+
+/// Asks for a replica to become the primary; the primary becomes a replica. Nothing that was acknowledged is lost.
+///
+/// # Errors
+/// [`AppError::NotFound`]; [`AppError::Conflict`] unless it is a replica of a datastore that is active; [`AppError::Busy`] while
+/// another promotion waits or runs.
+pub async fn promote(app: &App, actor: &Actor, id: Uuid, node: Uuid) -> Result<(), AppError> {
+    let mut act = change(app, actor, Role::Member, id).await?;
+    let plan = Plan::load(&app.db, id).await?;
+    let wanted = plan.nodes.iter().find(|n| n.id == node).ok_or(AppError::NotFound)?;
+    if act.datastore.lifecycle != "active" {
+        return Err(AppError::Conflict("Only a datastore that was made completely has replicas to promote.".to_owned()));
+    }
+    if wanted.primary {
+        return Err(AppError::Conflict("That node is the primary already.".to_owned()));
+    }
+    for kind in [JobKind::Promote, JobKind::Failover] {
+        if db::job_acts::is_under_way(&mut act.tx, id, kind).await? {
+            return Err(AppError::Busy("Another promotion is under way.".to_owned()));
+        }
+    }
+    db::lifecycle::want_primary(&mut act.tx, id, node).await?;
+    act.enqueue(actor, id, JobKind::Promote).await?;
+    db::events::write(&mut act.tx, actor, Some(id), "Promote", &format!("{}-{}", act.datastore.name, wanted.slot + 1)).await?;
     act.tx.commit().await?;
     Ok(())
 }

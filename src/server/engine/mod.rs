@@ -89,6 +89,15 @@ pub struct Health {
     pub started_at: OffsetDateTime,
 }
 
+/// How far a server's log goes: what has the greatest has all that the others have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Counts promotions.
+    pub timeline: u32,
+    /// Bytes of log, received or applied, whichever is more.
+    pub log: u64,
+}
+
 /// A replica as its primary sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Follower {
@@ -116,6 +125,19 @@ pub trait Engine: Send + Sync {
     /// Makes a replica's data directory a copy of what its running primary has, so that it follows when it is started.
     /// Repeats a half-done one from nothing, never touches a finished one.
     async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()>;
+
+    /// Has a node follow this running primary, whatever it was before: what it wrote that the primary does not have is lost. Not
+    /// started afterwards. Copies everything anew where nothing less will do.
+    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()>;
+
+    /// How far a running replica's, or a cleanly stopped server's, log goes. At most 5 s.
+    async fn position(&self, site: Site<'_>) -> anyhow::Result<Position>;
+
+    /// Writes everything to its place, so that a stop or a promotion that follows is short.
+    async fn settle(&self, site: Site<'_>) -> anyhow::Result<()>;
+
+    /// Makes a running replica a primary, and returns when it takes writes. The old one is fenced: that is the caller's to know.
+    async fn promote(&self, site: Site<'_>) -> anyhow::Result<()>;
 
     /// Writes configuration and certificates. A running server takes up what it can with [`Engine::reload`].
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()>;

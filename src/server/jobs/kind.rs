@@ -21,6 +21,16 @@ pub enum Step {
     StartServer,
     /// Starts the primary alone: there is nothing yet for replicas to start with.
     StartPrimary,
+    /// Closes the primary endpoint and stops the primary, once the replica that takes over is known to have all of it.
+    StepDown,
+    /// Kills what is left of the primary, and closes its endpoint.
+    FencePrimary,
+    /// Chooses the replica that has most.
+    Elect,
+    /// Makes a replica the primary.
+    PromoteReplica,
+    /// Has all other nodes follow the primary.
+    Rejoin,
     /// Makes each replica of a copy of the primary's data, and has it follow.
     CopyToReplicas,
     /// Stops the server cleanly.
@@ -50,7 +60,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 26] = [
         Self::AllocateAddresses,
         Self::IssueCertificates,
         Self::RenewCertificate,
@@ -60,6 +70,11 @@ impl Step {
         Self::StartServer,
         Self::StartPrimary,
         Self::CopyToReplicas,
+        Self::StepDown,
+        Self::FencePrimary,
+        Self::Elect,
+        Self::PromoteReplica,
+        Self::Rejoin,
         Self::StopServer,
         Self::ReloadServer,
         Self::GuardStorage,
@@ -87,6 +102,11 @@ impl Step {
             Self::StartServer => "start-server",
             Self::StartPrimary => "start-primary",
             Self::CopyToReplicas => "copy-to-replicas",
+            Self::StepDown => "step-down",
+            Self::FencePrimary => "fence-primary",
+            Self::Elect => "elect",
+            Self::PromoteReplica => "promote-replica",
+            Self::Rejoin => "rejoin",
             Self::StopServer => "stop-server",
             Self::ReloadServer => "reload-server",
             Self::GuardStorage => "guard-storage",
@@ -115,6 +135,11 @@ impl Step {
             Self::StartServer => "Start the server",
             Self::StartPrimary => "Start the primary",
             Self::CopyToReplicas => "Copy the data to the replicas",
+            Self::StepDown => "Stop the old primary cleanly",
+            Self::FencePrimary => "Fence the old primary",
+            Self::Elect => "Choose the replica that has most",
+            Self::PromoteReplica => "Promote the replica",
+            Self::Rejoin => "Have the other nodes follow",
             Self::StopServer => "Stop the server",
             Self::ReloadServer => "Load the new certificate",
             Self::GuardStorage => "Stop or admit writes",
@@ -160,6 +185,14 @@ pub enum JobKind {
     Trust,
     /// Starts again what died.
     Heal,
+    /// Starts the primary of a datastore with replicas again, and gives up soon: a replica can take over.
+    Revive,
+    /// Has replicas follow again.
+    Rejoin,
+    /// Makes a replica the primary while the primary is well.
+    Promote,
+    /// Makes a replica the primary because the primary cannot be started again.
+    Failover,
     /// Leads the endpoints where they should lead.
     Lead,
     /// Renews its certificates.
@@ -172,13 +205,17 @@ pub enum JobKind {
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Create,
         Self::CreateReplicated,
         Self::Delete,
         Self::Restart,
         Self::Trust,
         Self::Heal,
+        Self::Revive,
+        Self::Rejoin,
+        Self::Promote,
+        Self::Failover,
         Self::Lead,
         Self::Renew,
         Self::Prepare,
@@ -191,6 +228,10 @@ impl JobKind {
         match self {
             Self::Create => "create",
             Self::CreateReplicated => "create-replicated",
+            Self::Revive => "revive",
+            Self::Rejoin => "rejoin",
+            Self::Promote => "promote",
+            Self::Failover => "failover",
             Self::Lead => "lead",
             Self::Delete => "delete",
             Self::Restart => "restart",
@@ -219,6 +260,10 @@ impl JobKind {
     pub fn label(self) -> &'static str {
         match self {
             Self::Create | Self::CreateReplicated => "Create datastore",
+            Self::Revive => "Start the primary again",
+            Self::Rejoin => "Bring replicas back",
+            Self::Promote => "Promote a replica",
+            Self::Failover => "Fail over to a replica",
             Self::Lead => "Lead the endpoints",
             Self::Delete => "Delete datastore",
             Self::Restart => "Restart",
@@ -234,9 +279,9 @@ impl JobKind {
     #[must_use]
     pub fn steps(self) -> &'static [Step] {
         use Step::{
-            AllocateAddresses, ApplySources, CloseEdge, Configure, CopyToReplicas, CreateDatabase, DestroyNode, GuardStorage, Harden, Initialise,
-            IssueCertificates, MakeNode, Park, PrepareDatabase, Release, ReloadServer, RenewCertificate, StartPrimary, StartServer, StopServer,
-            Verify,
+            AllocateAddresses, ApplySources, CloseEdge, Configure, CopyToReplicas, CreateDatabase, DestroyNode, Elect, FencePrimary, GuardStorage,
+            Harden, Initialise, IssueCertificates, MakeNode, Park, PrepareDatabase, PromoteReplica, Rejoin, Release, ReloadServer, RenewCertificate,
+            StartPrimary, StartServer, StepDown, StopServer, Verify,
         };
         match self {
             Self::Create => {
@@ -258,6 +303,10 @@ impl JobKind {
             Self::Delete => &[CloseEdge, DestroyNode, Release],
             Self::Restart => &[StopServer, MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Trust => &[ApplySources],
+            Self::Revive => &[MakeNode, Configure, StartPrimary, ApplySources, Verify],
+            Self::Rejoin => &[MakeNode, Configure, Rejoin, Verify],
+            Self::Promote => &[StepDown, PromoteReplica, Configure, ApplySources, Verify, Rejoin],
+            Self::Failover => &[FencePrimary, Elect, PromoteReplica, Configure, ApplySources, Verify, Rejoin],
             Self::Lead => &[Verify],
             Self::Heal => &[MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Renew => &[RenewCertificate, Configure, ReloadServer],
@@ -286,7 +335,9 @@ impl JobKind {
             // Each copy is of a few empty databases.
             Self::CreateReplicated => Duration::from_mins(15),
             Self::Trust | Self::Lead | Self::Renew | Self::Guard => Duration::from_mins(2),
-            Self::Restart | Self::Heal => Duration::from_mins(30),
+            Self::Restart | Self::Heal | Self::Revive | Self::Promote | Self::Failover => Duration::from_mins(30),
+            // A copy of everything may be part of it.
+            Self::Rejoin => Duration::from_hours(5),
         }
     }
 
@@ -294,7 +345,8 @@ impl JobKind {
     #[must_use]
     pub fn attempts(self) -> i32 {
         match self {
-            Self::Heal => 8,
+            Self::Heal | Self::Rejoin => 8,
+            Self::Revive => 2,
             _ => 3,
         }
     }

@@ -62,6 +62,8 @@ pub struct Seen {
 pub enum Intent {
     /// Start things again.
     Heal(&'static str),
+    /// Have replicas follow again.
+    Rejoin(&'static str),
     /// Lead the endpoints to the nodes that serve, and to no other.
     Lead(&'static str),
     /// Refuse writes, or admit them again.
@@ -146,8 +148,11 @@ fn note(node: &NodeSeen) -> Note {
 /// What is dead is started again, the primary first.
 fn dead(nodes: &[NodeSeen]) -> Option<Intent> {
     let dead = |primary: bool| nodes.iter().any(|node| node.primary == primary && node.presence == Presence::Dead);
-    let why = if dead(true) { "the server stopped" } else { "a replica stopped" };
-    (dead(true) || dead(false)).then_some(Intent::Heal(why))
+    match (dead(true), dead(false)) {
+        (true, _) => Some(Intent::Heal("the server stopped")),
+        (false, true) => Some(Intent::Rejoin("a replica stopped")),
+        (false, false) => None,
+    }
 }
 
 /// Whether the edge leads elsewhere than it should: to any node, or to the one of a slot.
@@ -232,7 +237,7 @@ mod tests {
         assert!(decide(&Seen { open: None, ..well(1) }).intent.is_none(), "an edge that does not answer at once is not dead");
 
         let verdict = decide(&but(3, 2, dead));
-        assert_eq!((verdict.note.state, verdict.intent), ("degraded", Some(Intent::Heal("a replica stopped"))));
+        assert_eq!((verdict.note.state, verdict.intent), ("degraded", Some(Intent::Rejoin("a replica stopped"))));
         assert_eq!(verdict.note.detail, "answers as primary; node 3: the server's processes are gone");
         let both = Seen { nodes: [0, 1].map(|slot| NodeSeen { presence: Presence::Dead, answer: None, ..node(slot) }).into(), ..well(2) };
         assert_eq!(decide(&both).intent, Some(Intent::Heal("the server stopped")));

@@ -195,11 +195,15 @@ async fn see(app: &App, plan: &Plan, nodes: &[NodeSpec], known: &mut Known) -> a
 /// circles.
 async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyhow::Result<()> {
     let (kind, action, why) = match intent {
-        Intent::Heal(why) => (JobKind::Heal, "Start again", why),
+        Intent::Heal(why) => (if plan.nodes.len() == 1 { JobKind::Heal } else { JobKind::Revive }, "Start again", why),
+        Intent::Rejoin(why) => (JobKind::Rejoin, "Bring replicas back", why),
         Intent::Lead(why) => (JobKind::Lead, "Lead the endpoints", why),
         Intent::Guard(why) => (JobKind::Guard, "Stop or admit writes", why),
     };
     if let Some(failed) = db::observed::failed(&app.db, plan.id, kind).await? {
+        if kind == JobKind::Revive {
+            return fail_over(app, plan, failed).await;
+        }
         if is_due(&memory.waits, plan.id) {
             tracing::warn!(datastore = %plan.id, why, "{kind}, once more");
             db::observed::once_more(&app.db, failed, kind).await?;
@@ -215,6 +219,23 @@ async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyh
     let job = NewJob { project: plan.project, datastore: plan.id, host: app.host, kind, requested_by: None, request_id: None };
     db::jobs::enqueue(&mut tx, job).await?;
     db::events::write_own(&mut tx, plan.project, plan.id, action, why).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The primary could not be started again, so a replica takes over: what the primary had not yet sent is lost, which is what
+/// asynchronous replication means, and better than nothing at all.
+async fn fail_over(app: &App, plan: &Plan, failed: Uuid) -> anyhow::Result<()> {
+    let mut tx = app.db.begin().await?;
+    if !db::observed::lock_idle(&mut tx, plan.id).await? {
+        return Ok(());
+    }
+    let why = "the primary could not be started again";
+    tracing::warn!(datastore = %plan.id, why, "failing over");
+    db::observed::give_up(&mut tx, failed).await?;
+    let (kind, project, datastore) = (JobKind::Failover, plan.project, plan.id);
+    db::jobs::enqueue(&mut tx, NewJob { project, datastore, host: app.host, kind, requested_by: None, request_id: None }).await?;
+    db::events::write_own(&mut tx, project, datastore, "Fail over", why).await?;
     tx.commit().await?;
     Ok(())
 }

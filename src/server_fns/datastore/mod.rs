@@ -6,6 +6,7 @@ pub mod delete;
 pub mod get;
 pub mod list;
 pub mod logs;
+pub mod promote;
 pub mod protect;
 pub mod rename;
 pub mod restart;

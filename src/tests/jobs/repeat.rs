@@ -4,9 +4,10 @@ use crate::{
     model::status::Status,
     server::{
         db,
+        engine::Engine,
         jobs::{kind::JobKind, owner::Owner, steps},
         monitor::spares::{Act, round},
-        platform::{ListenerKind, Platform, Route},
+        platform::{ListenerKind, Platform, Presence, Route},
     },
     tests::world::World,
 };
@@ -35,16 +36,43 @@ async fn each_step_of_a_datastore_with_replicas_can_be_done_twice() {
     twice(&world, JobKind::CreateReplicated).await;
     world.until(id, Status::Running).await;
     assert_eq!(world.platform.routes_open(id).await.unwrap().len(), 6, "each node's own, the primary's, two of the replicas'");
-    for kind in [JobKind::Restart, JobKind::Heal, JobKind::Lead, JobKind::Renew, JobKind::Guard] {
+    for kind in [JobKind::Restart, JobKind::Revive, JobKind::Rejoin, JobKind::Lead, JobKind::Renew, JobKind::Guard] {
         enqueue(&world, id, kind).await;
         twice(&world, kind).await;
         world.until(id, Status::Running).await;
         assert_eq!(world.platform.routes_open(id).await.unwrap().len(), 6, "{kind}");
     }
+    let nodes = world.get(id).await.nodes;
+    crate::server::domain::datastore::promote(&world.app, &world.actor, id, nodes[1].id).await.unwrap();
+    twice(&world, JobKind::Promote).await;
+    is_primary(&world, id, nodes[1].id, 1).await;
+    world.platform.set_presence(nodes[1].id, Presence::Dead);
+    enqueue(&world, id, JobKind::Failover).await;
+    twice(&world, JobKind::Failover).await;
+    is_primary(&world, id, nodes[2].id, 2).await;
     crate::server::domain::datastore::delete(&world.app, &world.actor, id, "orders").await.unwrap();
     twice(&world, JobKind::Delete).await;
     world.until_gone(id).await;
     assert!(world.platform.is_empty());
+}
+
+/// This node alone takes writes, and the endpoint leads to it, after so many promotions.
+async fn is_primary(world: &World, id: Uuid, node: Uuid, promotions: i64) {
+    let view = world.get(id).await;
+    let primaries: Vec<_> = view.nodes.iter().filter(|n| n.role == "primary").map(|n| n.id).collect();
+    assert_eq!(primaries, [node]);
+    let plan = db::plan::Plan::load(&world.app.db, id).await.unwrap();
+    assert_eq!((plan.epoch, plan.wanted_primary), (promotions + 1, None));
+    let mut writable = Vec::new();
+    for planned in &plan.nodes {
+        let health = world.engine.check(&*world.platform, &plan.node_spec(planned)).await;
+        writable.extend(health.is_ok_and(|health| health.writable).then_some(planned.id));
+    }
+    assert_eq!(writable, [node]);
+    let slot = plan.nodes.iter().find(|n| n.id == node).unwrap().slot;
+    let open = world.platform.routes_open(id).await.unwrap();
+    let led: Vec<_> = open.iter().filter(|route| route.listener == ListenerKind::Primary).map(|route| route.slot).collect();
+    assert_eq!(led, [slot]);
 }
 
 async fn enqueue(world: &World, id: Uuid, kind: JobKind) {

@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod discover;
 mod log;
+mod promotion;
 mod replica;
 mod session;
 mod sizing;
@@ -18,7 +19,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use super::{Engine, Health, Installed, Settings, Site};
+use super::{Engine, Health, Installed, Position, Settings, Site};
 use crate::{
     model::{engine::EngineKind, log::LogEntry},
     server::{
@@ -81,6 +82,22 @@ impl Engine for PostgreSql {
 
     async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
         replica::copy(site, primary).await
+    }
+
+    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+        replica::rejoin(site, primary).await
+    }
+
+    async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
+        promotion::position(site).await
+    }
+
+    async fn settle(&self, site: Site<'_>) -> anyhow::Result<()> {
+        promotion::settle(site).await
+    }
+
+    async fn promote(&self, site: Site<'_>) -> anyhow::Result<()> {
+        promotion::promote(site).await
     }
 
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {

@@ -8,11 +8,14 @@ use crate::server::{
     engine::Site,
     platform::{NodeSpec, Program},
 };
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use std::time::Duration;
 
 /// A copy is as long as the data is large: this is for some hundred GB.
 const COPY_LIMIT: Duration = Duration::from_hours(4);
+
+/// The first major whose `pg_rewind` can be told where the configuration lies.
+const REWIND_SINCE: u32 = 15;
 
 const HAS_SLOT: &str = "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1";
 /// Keeps the log from now on, not from the replica's first visit on.
@@ -46,6 +49,47 @@ pub(super) async fn copy(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<(
     platform.run(lease, node, &copy, COPY_LIMIT).await.context("the primary's data could not be copied")?;
     platform.put_files(lease, node, &[config::follow(node, &paths, major, primary.address)]).await?;
     control::finish(site).await
+}
+
+/// See [`crate::server::engine::Engine::rejoin`].
+pub(super) async fn rejoin(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+    let Site { platform, lease, node, .. } = site;
+    if !platform.has_file(node, control::MARK).await? {
+        return copy(site, primary).await;
+    }
+    control::stop(site).await?;
+    match rewind(site, primary).await {
+        Ok(()) => Ok(()),
+        Err(why) => {
+            tracing::warn!(node = %node.id, "its data cannot be rewound, so it is copied anew: {why:#}");
+            platform.fence(lease, node).await?;
+            platform.wipe_data(lease, node).await?;
+            copy(site, primary).await
+        }
+    }
+}
+
+/// Takes back what the primary does not have. Where nothing is to be taken back this is quick, and changes nothing.
+async fn rewind(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+    let Site { platform, lease, node, programs } = site;
+    let (paths, major) = (platform.paths(node), discover::major(programs)?);
+    // Before, it cannot be told of a configuration that lies outside the cluster, and needs one.
+    ensure!(major >= REWIND_SINCE, "only from {REWIND_SINCE} on it can be");
+    keep_log(site, primary).await?;
+    // What is compared is what the primary has written down: a promotion of a moment ago is not.
+    Session::open(platform, primary, MAINTENANCE).await?.act("CHECKPOINT").await?;
+    let args = vec![
+        "--target-pgdata".to_owned(),
+        control::text(&cluster(&paths)),
+        "--source-server".to_owned(),
+        format!("{} dbname={MAINTENANCE}", config::conninfo(node, &paths, primary.address)),
+        "--config-file".to_owned(),
+        control::text(&paths.config.join(config::MAIN)),
+        "--no-sync".to_owned(),
+    ];
+    let rewind = Program { path: programs.programs.join("pg_rewind"), args, env: Vec::new() };
+    platform.run(lease, node, &rewind, COPY_LIMIT).await.context("pg_rewind failed")?;
+    platform.put_files(lease, node, &[config::follow(node, &paths, major, primary.address)]).await
 }
 
 /// Has the primary keep what the replica has not received yet, within `max_slot_wal_keep_size`.

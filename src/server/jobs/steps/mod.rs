@@ -3,6 +3,7 @@
 pub mod addresses;
 mod certificates;
 mod node;
+mod promotion;
 mod release;
 mod replicas;
 mod routes;
@@ -47,6 +48,11 @@ pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<(
         Step::StartServer => node::start(&cx).await,
         Step::StartPrimary => node::start_primary(&cx).await,
         Step::CopyToReplicas => replicas::copy(&cx).await,
+        Step::StepDown => promotion::step_down(&cx).await,
+        Step::FencePrimary => promotion::fence_primary(&cx).await,
+        Step::Elect => promotion::elect(&cx).await,
+        Step::PromoteReplica => promotion::promote(&cx).await,
+        Step::Rejoin => replicas::rejoin(&cx).await,
         Step::StopServer => node::stop(&cx).await,
         Step::ReloadServer => node::reload(&cx).await,
         Step::GuardStorage => node::guard_storage(&cx).await,

@@ -21,7 +21,24 @@ pub(super) async fn copy(cx: &Context<'_>) -> anyhow::Result<()> {
         cx.platform()?.ensure_node(cx.lease, node).await?;
         cx.engine()?.copy(cx.site(node)?, &primary).await?;
         cx.engine()?.start(cx.site(node)?).await?;
-        until_it_follows(cx, node, FOLLOWS).await
+        until_it_follows(cx, node, FOLLOWS).await.map(drop)
+    }))
+    .await?;
+    Ok(())
+}
+
+/// Has every replica that does not follow the primary follow it.
+pub(super) async fn rejoin(cx: &Context<'_>) -> anyhow::Result<()> {
+    let primary = cx.primary()?;
+    let all = cx.replicas();
+    try_join_all(all.iter().map(|node| async {
+        if cx.engine()?.check(cx.platform()?, node).await.is_ok_and(|health| health.receives) {
+            return Ok(());
+        }
+        cx.platform()?.ensure_node(cx.lease, node).await?;
+        cx.engine()?.rejoin(cx.site(node)?, &primary).await?;
+        cx.engine()?.start(cx.site(node)?).await?;
+        until_it_follows(cx, node, FOLLOWS).await.map(drop)
     }))
     .await?;
     Ok(())

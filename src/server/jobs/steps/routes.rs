@@ -1,7 +1,13 @@
 //! The edge: who may come in, and where the endpoints lead.
 
 use super::{Context, replicas};
-use crate::server::{db, monitor::decide};
+use crate::server::{
+    db,
+    engine::Health,
+    jobs::kind::{JobKind, Step},
+    monitor::decide,
+    platform::NodeSpec,
+};
 use anyhow::{bail, ensure};
 use std::time::Duration;
 
@@ -35,21 +41,25 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
     let health = cx.engine()?.check(cx.platform()?, &primary).await?;
     ensure!(health.writable, "the server answers, but it is not a writable primary");
     let mut seen = vec![(primary, health)];
+    let mut others = Vec::new();
     for replica in cx.replicas() {
-        // One that does not follow soon is led to as soon as it does: the monitor sees to that.
-        match replicas::until_it_follows(cx, &replica, SOON).await {
+        match replicas::until_it_follows(cx, &replica, Duration::ZERO).await {
             Ok(health) => seen.push((replica, health)),
-            Err(why) => tracing::warn!(node = %replica.id, "not led to: {why:#}"),
+            Err(why) => others.push((replica, why)),
         }
     }
-    let edge = cx.plan.edge_spec()?;
-    let slots: Vec<u8> = seen.iter().map(|(node, _)| node.slot).collect();
-    let wanted = cx.plan.routes(&slots);
-    cx.platform()?.route(cx.lease, &edge, cx.plan.epoch, &wanted).await?;
-    let open = cx.platform()?.routes_open(cx.plan.id).await?;
-    if wanted.iter().any(|r| !open.contains(r)) {
-        bail!("the edge does not lead to the servers yet");
+    lead(cx, &seen).await?;
+    // Writers do not wait for replicas. One that does not follow soon is led to as soon as it does: the monitor sees to that.
+    let rejoin_later = cx.job.kind.parse::<JobKind>().is_ok_and(|kind| kind.steps().last() == Some(&Step::Rejoin));
+    let soon = if rejoin_later { Duration::ZERO } else { SOON };
+    for (replica, why) in others {
+        if let Ok(health) = replicas::until_it_follows(cx, &replica, soon).await {
+            seen.push((replica, health));
+        } else {
+            tracing::warn!(node = %replica.id, "not led to: {why:#}");
+        }
     }
+    lead(cx, &seen).await?;
     let whole = seen.len() == cx.plan.nodes.len();
     for (node, health) in seen {
         let detail = if health.writable { decide::PRIMARY } else { decide::REPLICA };
@@ -61,6 +71,18 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
     let detail = if whole { decide::PRIMARY } else { "answers as primary; not all replicas follow" };
     db::lifecycle::active(&mut tx, cx.plan.id, whole, detail).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Leads the endpoints to these nodes and to no others.
+async fn lead(cx: &Context<'_>, to: &[(NodeSpec, Health)]) -> anyhow::Result<()> {
+    let slots: Vec<u8> = to.iter().map(|(node, _)| node.slot).collect();
+    let wanted = cx.plan.routes(&slots);
+    cx.platform()?.route(cx.lease, &cx.plan.edge_spec()?, cx.plan.epoch, &wanted).await?;
+    let open = cx.platform()?.routes_open(cx.plan.id).await?;
+    if wanted.iter().any(|r| !open.contains(r)) {
+        bail!("the edge does not lead to the servers yet");
+    }
     Ok(())
 }
 

@@ -62,7 +62,7 @@ pub(super) fn Header(
 #[component]
 fn Actions(row: DatastoreRow, made: bool) -> impl IntoView {
     let base = format!("/datastores/{}", row.id);
-    let restarts = made && matches!(row.status, Status::Running | Status::Unknown | Status::Unreachable | Status::Down);
+    let restarts = made && matches!(row.status, Status::Running | Status::Degraded | Status::Unknown | Status::Unreachable | Status::Down);
     view! {
         <div class="actions">
             {made

@@ -5,14 +5,17 @@ use crate::{
     model::{
         datastore::{DatastoreView, Endpoint, EndpointKind, NodeView},
         format,
+        status::Status,
         storage::Enforcement,
     },
+    server_fns::datastore::promote::Promote,
     ui::{
-        components::{Card, Copy, Fact, Meter, NodeMark, StatusPill, TimeAgo, Topology},
+        components::{Card, Copy, Fact, Meter, NodeMark, PostButton, StatusPill, TimeAgo, Topology},
         request::{Sprite, locale},
     },
 };
-use leptos::prelude::*;
+use leptos::{prelude::*, server_fn::ServerFn};
+use uuid::Uuid;
 
 /// The tab.
 #[component]
@@ -21,11 +24,12 @@ pub fn Nodes() -> impl IntoView {
         Tab::Nodes,
         |_| async { Ok(()) },
         |view, ()| {
-            let enforced = view.enforced;
+            let (id, enforced) = (view.row.id, view.enforced);
+            let promotes = matches!(view.row.status, Status::Running | Status::Degraded);
             view! {
                 <Drawing view=view.clone() />
                 <div class="nodes">
-                    {view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard node index enforced /> }).collect_view()}
+                    {view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard datastore=id node index enforced promotes /> }).collect_view()}
                 </div>
             }
         },
@@ -53,7 +57,10 @@ fn Drawing(view: DatastoreView) -> impl IntoView {
 }
 
 #[component]
-fn NodeCard(node: NodeView, index: usize, enforced: Enforcement) -> impl IntoView {
+fn NodeCard(datastore: Uuid, node: NodeView, index: usize, enforced: Enforcement, promotes: bool) -> impl IntoView {
+    let promotes = promotes && node.role == "replica" && node.status == Status::Running;
+    let fields = vec![("id", datastore.to_string()), ("node", node.id.to_string())];
+    let name = node.name.clone();
     let address = format!("node-{index}-address");
     view! {
         <section class="card" aria-labelledby=format!("node-{index}")>
@@ -100,6 +107,22 @@ fn NodeCard(node: NodeView, index: usize, enforced: Enforcement) -> impl IntoVie
                 {node.started_at.map(|at| view! { <Fact name="Started"><TimeAgo at /></Fact> })}
                 {(!node.detail.is_empty()).then(|| view! { <Fact name="Last check said">{node.detail}</Fact> })}
             </dl>
+            {promotes
+                .then(|| {
+                    view! {
+                        <details class="menu" name="menu">
+                            <summary class="button" aria-label=format!("Promote {name}…")>
+                                "Promote…"
+                            </summary>
+                            <div class="menu-items menu-text">
+                                <p>
+                                    {format!("Makes {name} the primary; the present primary becomes a replica. New writes wait while the last ones arrive: nothing that was acknowledged is lost. Connections to the primary are cut, and clients connect again.")}
+                                </p>
+                                <PostButton action=Promote::url() label="Promote now" look="primary" fields />
+                            </div>
+                        </details>
+                    }
+                })}
         </section>
     }
 }
