@@ -7,6 +7,12 @@ ALTER TABLE datastores ADD CONSTRAINT datastores_observed_check CHECK (observed 
 -- The node that should become the primary: a wish that a job reads, and forgets when it is done.
 ALTER TABLE datastores ADD COLUMN wanted_primary uuid REFERENCES nodes (id) ON DELETE SET NULL;
 
+-- Whether a job holds up later ones of its datastore. A failed creation or deletion does; other work that failed does not, or what
+-- keeps the datastore alive would wait for a person.
+CREATE FUNCTION holds_up(state text, kind text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT state IN ('queued', 'running') OR (state = 'failed' AND kind IN ('create', 'create-replicated', 'delete', 'prepare'))
+$$;
+
 -- A datastore whose primary serves and whose replicas do not all follow is degraded.
 CREATE OR REPLACE VIEW datastore_statuses AS
 SELECT d.id AS datastore_id,

@@ -120,7 +120,7 @@ pub async fn waiting_jobs(pool: &PgPool, host: Uuid, seconds: f64) -> sqlx::Resu
     let rows = sqlx::query!(
         r#"SELECT d.name, j.kind, extract(epoch FROM now() - j.not_before)::float8 AS "seconds!" FROM jobs j JOIN datastores d ON d.id = j.datastore_id
         WHERE j.host_id = $1 AND j.state = 'queued' AND j.not_before < now() - $2 * interval '1 second' AND NOT EXISTS (
-            SELECT FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND e.state IN ('queued', 'running', 'failed')) ORDER BY j.seq"#,
+            SELECT FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND holds_up(e.state, e.kind)) ORDER BY j.seq"#,
         host,
         seconds
     )

@@ -37,7 +37,7 @@ pub async fn read(pool: &PgPool, host: Uuid) -> sqlx::Result<Counts> {
     let oldest_wait = sqlx::query_scalar!(
         r#"SELECT coalesce(extract(epoch FROM max(now() - j.not_before)), 0)::float8 AS "s!" FROM jobs j
         WHERE j.host_id = $1 AND j.state = 'queued' AND j.not_before <= now() AND NOT EXISTS (
-            SELECT FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND e.state IN ('queued', 'running', 'failed'))"#,
+            SELECT FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND holds_up(e.state, e.kind))"#,
         host
     )
     .fetch_one(&mut *connection)

@@ -46,7 +46,7 @@ pub async fn of_datastore(pool: &PgPool, datastore: Uuid, limit: i64) -> anyhow:
         r#"SELECT j.id, j.kind, j.state, j.undoing, j.attempt, j.error, coalesce(p.name, p.email) AS requested_by, j.created_at,
             (extract(epoch FROM coalesce(j.finished_at, now()) - j.started_at) * 1000)::bigint AS duration_ms,
             extract(epoch FROM j.not_before - now())::float8 AS pause_s,
-            (SELECT count(*) FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND e.state IN ('queued', 'running', 'failed')) AS "ahead!"
+            (SELECT count(*) FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND holds_up(e.state, e.kind)) AS "ahead!"
         FROM jobs j LEFT JOIN people p ON p.id = j.requested_by WHERE j.datastore_id = $1
         ORDER BY (j.state IN ('running', 'failed')) DESC, j.seq DESC LIMIT $2"#,
         datastore,

@@ -72,7 +72,7 @@ pub struct Leased {
     pub request_id: Option<String>,
 }
 
-/// Takes the first job of this host that may run: earlier work of the same datastore comes first, whatever its state. Spares
+/// Takes the first job of this host that may run: earlier work of the same datastore comes first, while it holds up later. Spares
 /// are prepared while nobody's work runs, one at a time. A process that was taken for dead takes none before it is entered
 /// again.
 ///
@@ -89,7 +89,7 @@ pub async fn claim(pool: &PgPool, host: Uuid, worker: Uuid) -> sqlx::Result<Opti
             WHERE j.host_id = $1 AND j.state = 'queued' AND EXISTS (SELECT FROM workers WHERE id = $2)
               AND (j.attempt = 0 OR j.not_before <= now() OR j.not_before > now() + $3 * interval '1 second')
               AND NOT EXISTS (
-                SELECT FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND e.state IN ('queued', 'running', 'failed'))
+                SELECT FROM jobs e WHERE e.datastore_id = j.datastore_id AND e.seq < j.seq AND holds_up(e.state, e.kind))
               AND (j.kind <> 'prepare' OR NOT EXISTS (SELECT FROM jobs r WHERE r.host_id = j.host_id AND r.state = 'running'))
             ORDER BY j.kind = 'prepare', j.seq FOR UPDATE SKIP LOCKED LIMIT 1)
         RETURNING id, project_id, datastore_id, kind, step, undoing, cancel_requested, attempt, time_limit_ms - spent_ms AS "left!", lease_token AS "token!", request_id"#,

@@ -141,11 +141,11 @@ pub async fn region(pool: &PgPool, project: Uuid, id: Uuid) -> sqlx::Result<Opti
         .await
 }
 
-/// Notes which node should become the primary.
+/// Notes which node should become the primary, or that none should.
 ///
 /// # Errors
 /// Of the database.
-pub async fn want_primary(tx: &mut PgConnection, id: Uuid, node: Uuid) -> sqlx::Result<()> {
+pub async fn want_primary(tx: &mut PgConnection, id: Uuid, node: Option<Uuid>) -> sqlx::Result<()> {
     sqlx::query!("UPDATE datastores SET wanted_primary = $2 WHERE id = $1", id, node).execute(tx).await?;
     Ok(())
 }

@@ -130,7 +130,7 @@ pub async fn promote(app: &App, actor: &Actor, id: Uuid, node: Uuid) -> Result<(
             return Err(AppError::Busy("Another promotion is under way.".to_owned()));
         }
     }
-    db::lifecycle::want_primary(&mut act.tx, id, node).await?;
+    db::lifecycle::want_primary(&mut act.tx, id, Some(node)).await?;
     act.enqueue(actor, id, JobKind::Promote).await?;
     db::events::write(&mut act.tx, actor, Some(id), "Promote", &format!("{}-{}", act.datastore.name, wanted.slot + 1)).await?;
     act.tx.commit().await?;

@@ -202,7 +202,7 @@ async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyh
     };
     if let Some(failed) = db::observed::failed(&app.db, plan.id, kind).await? {
         if kind == JobKind::Revive {
-            return fail_over(app, plan, failed).await;
+            return fail_over(app, plan, failed, memory).await;
         }
         if is_due(&memory.waits, plan.id) {
             tracing::warn!(datastore = %plan.id, why, "{kind}, once more");
@@ -225,14 +225,20 @@ async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyh
 
 /// The primary could not be started again, so a replica takes over: what the primary had not yet sent is lost, which is what
 /// asynchronous replication means, and better than nothing at all.
-async fn fail_over(app: &App, plan: &Plan, failed: Uuid) -> anyhow::Result<()> {
+async fn fail_over(app: &App, plan: &Plan, failed: Uuid, memory: &Memory) -> anyhow::Result<()> {
+    let before = db::observed::failed(&app.db, plan.id, JobKind::Failover).await?;
+    if before.is_some() && !is_due(&memory.waits, plan.id) {
+        return Ok(());
+    }
     let mut tx = app.db.begin().await?;
     if !db::observed::lock_idle(&mut tx, plan.id).await? {
         return Ok(());
     }
     let why = "the primary could not be started again";
     tracing::warn!(datastore = %plan.id, why, "failing over");
-    db::observed::give_up(&mut tx, failed).await?;
+    for job in before.into_iter().chain([failed]) {
+        db::observed::give_up(&mut tx, job).await?;
+    }
     let (kind, project, datastore) = (JobKind::Failover, plan.project, plan.id);
     db::jobs::enqueue(&mut tx, NewJob { project, datastore, host: app.host, kind, requested_by: None, request_id: None }).await?;
     db::events::write_own(&mut tx, project, datastore, "Fail over", why).await?;

@@ -19,9 +19,9 @@ const PROMOTION: Duration = Duration::from_mins(5);
 /// `pg_promote` itself looks only ten times a second.
 const POLL: Duration = Duration::from_millis(3);
 
-/// The timeline that is received may be newer than that of the last checkpoint.
+/// What was received since the last checkpoint may be of a newer timeline; the names of its files begin with it.
 const POSITION: &str = "SELECT greatest((SELECT timeline_id FROM pg_control_checkpoint()),
-        (SELECT coalesce(max(received_tli), 0) FROM pg_stat_wal_receiver))::bigint,
+        (SELECT ('x' || max(substr(name, 1, 8)))::bit(32)::integer FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'))::bigint,
     greatest(pg_wal_lsn_diff(coalesce(pg_last_wal_receive_lsn(), '0/0'), '0/0'), pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0'))::bigint";
 
 /// See [`crate::server::engine::Engine::position`].

@@ -42,9 +42,13 @@ pub(super) async fn step_down(cx: &Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing of the old primary can write any more, and nobody is led to it.
+/// Nothing of the old primary can write any more, and nobody is led to it. Unless it serves again: then all stays as it is.
 pub(super) async fn fence_primary(cx: &Context<'_>) -> anyhow::Result<()> {
-    if cx.plan.wanted_primary.is_none() && serves(cx, &cx.primary()?).await {
+    // What a promotion wished that failed earlier is not what is elected now.
+    let mut tx = cx.transaction().await?;
+    db::lifecycle::want_primary(&mut tx, cx.plan.id, None).await?;
+    tx.commit().await?;
+    if serves(cx, &cx.primary()?).await {
         return Ok(());
     }
     cx.platform()?.fence(cx.lease, &cx.primary()?).await?;
@@ -59,7 +63,7 @@ pub(super) async fn fence_primary(cx: &Context<'_>) -> anyhow::Result<()> {
 
 /// The replica that has most, of those that answer.
 pub(super) async fn elect(cx: &Context<'_>) -> anyhow::Result<()> {
-    if cx.plan.wanted_primary.is_some() || serves(cx, &cx.primary()?).await {
+    if serves(cx, &cx.primary()?).await {
         return Ok(());
     }
     let mut best = None;
@@ -73,7 +77,7 @@ pub(super) async fn elect(cx: &Context<'_>) -> anyhow::Result<()> {
     let Some((position, node)) = best else { bail!("no replica answers, so none can take over") };
     tracing::warn!(%node, ?position, "elected");
     let mut tx = cx.transaction().await?;
-    db::lifecycle::want_primary(&mut tx, cx.plan.id, node).await?;
+    db::lifecycle::want_primary(&mut tx, cx.plan.id, Some(node)).await?;
     tx.commit().await?;
     Ok(())
 }
