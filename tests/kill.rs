@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "kill/failover.rs"]
+mod failover;
 #[path = "kill/luck.rs"]
 mod luck;
 

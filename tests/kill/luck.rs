@@ -191,7 +191,7 @@ fn processes_of_server(home: &Home) -> Process {
 }
 
 /// Runs a statement as the connection assistant says.
-async fn psql(home: &Home, app: &App, actor: &domain::Actor, id: uuid::Uuid) -> impl Fn(&str) -> bool {
+pub(super) async fn psql(home: &Home, app: &App, actor: &domain::Actor, id: uuid::Uuid) -> impl Fn(&str) -> bool {
     domain::firewall::add(app, actor, id, "127.0.0.1/32", "me", "").await.unwrap();
     let begun = Instant::now();
     loop {

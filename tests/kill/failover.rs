@@ -1,0 +1,127 @@
+//! A kill around each step by which a replica becomes the primary: one primary, no acknowledged row lost, all nodes there.
+
+use super::{Home, PATIENCE, Serving, actor, app, create_replicated, faults, luck::psql, until_running};
+use granary::{
+    model::{datastore::DatastoreView, job::JobState, status::Status},
+    server::{
+        db::plan::Plan,
+        domain::{self, Actor},
+        jobs::kind::JobKind,
+        platform::Presence,
+        state::App,
+    },
+};
+use rustix::process::{Pid, Signal, kill_process};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+fn role(view: &DatastoreView, role: &str) -> Uuid {
+    view.nodes.iter().find(|node| node.role == role).unwrap().id
+}
+
+/// Waits until this node is the primary, the other follows, and no work is left.
+async fn until_led_by(app: &App, actor: &Actor, id: Uuid, node: Uuid) -> DatastoreView {
+    let begun = Instant::now();
+    loop {
+        let view = domain::datastore::get(app, actor, id).await.unwrap();
+        let well = view.row.status == Status::Running && view.nodes.iter().all(|n| n.status == Status::Running);
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").fetch_one(&app.db).await.unwrap();
+        if well && left == 0 && role(&view, "primary") == node {
+            return view;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{view:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How many of the datastore's servers take writes now.
+async fn writable(app: &App, id: Uuid) -> usize {
+    let plan = Plan::load(&app.db, id).await.unwrap();
+    let (platform, engine) = (app.platform(&plan.region).unwrap(), app.engine(plan.engine).unwrap());
+    let mut writable = 0;
+    for node in &plan.nodes {
+        writable += usize::from(engine.check(platform, &plan.node_spec(node)).await.is_ok_and(|health| health.writable));
+    }
+    writable
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_around_each_step_of_a_promotion_changes_nothing() {
+    let home = Home::new();
+    let app = app(&home).await;
+    let actor = actor(&app).await;
+    let mut serving = Serving(home.serve(None));
+    let id = create_replicated(&app, &actor).await;
+    let mut view = until_running(&app, &actor, id).await;
+    let psql = psql(&home, &app, &actor, id).await;
+    assert!(psql("create table t (n int)"));
+    let faults = faults(JobKind::Promote);
+    for (n, fault) in faults.iter().enumerate() {
+        drop(serving);
+        let mut doomed = Serving(home.serve(Some(fault)));
+        let next = role(&view, "replica");
+        domain::datastore::promote(&app, &actor, id, next).await.unwrap();
+        doomed.dies();
+        assert!(writable(&app, id).await <= 1, "{fault}: two primaries");
+        serving = Serving(home.serve(None));
+        view = until_led_by(&app, &actor, id, next).await;
+        assert_eq!(view.job.as_ref().unwrap().state, JobState::Done, "{fault}");
+        assert_eq!(writable(&app, id).await, 1, "{fault}");
+        assert!(psql(&format!("insert into t values ({n})")), "{fault}: the endpoint does not lead to it");
+        assert!(psql(&format!("do $$ begin assert (select count(*) from t) = {}; end $$", n + 1)), "{fault}: rows are lost");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_around_each_step_of_a_failover_changes_nothing() {
+    let home = Home::new();
+    let app = app(&home).await;
+    let actor = actor(&app).await;
+    let mut serving = Serving(home.serve(None));
+    let id = create_replicated(&app, &actor).await;
+    let mut view = until_running(&app, &actor, id).await;
+    let psql = psql(&home, &app, &actor, id).await;
+    assert!(psql("create table t (n int)"));
+    // The other steps are those of starting the primary again, which comes first and would die of them.
+    let faults =
+        faults(JobKind::Failover).into_iter().filter(|f| ["fence-primary", "elect", "promote-replica", "rejoin"].iter().any(|s| f.ends_with(s)));
+    for (n, fault) in faults.enumerate() {
+        assert!(psql(&format!("insert into t values ({n})")), "{fault}");
+        let next = role(&view, "replica");
+        until_all_arrived(&app, id).await;
+        drop(serving);
+        let mut doomed = Serving(home.serve(Some(&fault)));
+        destroy_primary(&app, id).await;
+        doomed.dies();
+        assert!(writable(&app, id).await <= 1, "{fault}: two primaries");
+        serving = Serving(home.serve(None));
+        view = until_led_by(&app, &actor, id, next).await;
+        assert_eq!(writable(&app, id).await, 1, "{fault}");
+        assert!(psql(&format!("do $$ begin assert (select count(*) from t) = {}; end $$", n + 1)), "{fault}: rows are lost");
+    }
+}
+
+/// Waits until the replica lacks nothing.
+async fn until_all_arrived(app: &App, id: Uuid) {
+    let plan = Plan::load(&app.db, id).await.unwrap();
+    let primary = plan.nodes.iter().find(|node| node.primary).unwrap();
+    let (platform, engine, begun) = (app.platform(&plan.region).unwrap(), app.engine(plan.engine).unwrap(), Instant::now());
+    loop {
+        let followers = engine.check(platform, &plan.node_spec(primary)).await.unwrap().followers;
+        if followers.len() == 1 && followers[0].lag_bytes == 0 {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Its server dies and can never be started again.
+async fn destroy_primary(app: &App, id: Uuid) {
+    let plan = Plan::load(&app.db, id).await.unwrap();
+    let node = plan.node_spec(plan.nodes.iter().find(|node| node.primary).unwrap());
+    let platform = app.platform(&plan.region).unwrap();
+    std::fs::remove_file(platform.paths(&node).data.join("pgdata/global/pg_control")).unwrap();
+    let Presence::Running { pid: Some(pid) } = platform.presence(&node).await else { panic!("it does not run") };
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+}
