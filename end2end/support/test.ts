@@ -91,10 +91,11 @@ export const startWizard = async (page: Page) => {
 };
 
 /** From the first step to the review, with everything as proposed but the name, on the smallest volume. */
-export const walkToPreview = async (page: Page, name: string, { allow = false } = {}) => {
+export const walkToPreview = async (page: Page, name: string, { allow = false, topology = "one primary" } = {}) => {
     await proceed(page);
     await expect(heading(page, "Configuration", 2)).toBeVisible();
     await textbox(page, "Name").fill(name);
+    await choose(page, `Primary/replicas: ${topology}`);
     await proceed(page);
     await expect(heading(page, "Cloud service", 2)).toBeVisible();
     await proceed(page);
@@ -121,7 +122,7 @@ export const untilRunning = async (page: Page) => {
 };
 
 /** The whole way from the list to a running datastore. */
-export const create = async (page: Page, name: string, options: { allow?: boolean } = {}): Promise<Datastore> => {
+export const create = async (page: Page, name: string, options: { allow?: boolean; topology?: string } = {}): Promise<Datastore> => {
     await startWizard(page);
     await walkToPreview(page, name, options);
     await finish(page);
