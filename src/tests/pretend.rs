@@ -82,7 +82,7 @@ impl Engine for Pretend {
         site.platform.put_files(site.lease, site.node, &[file]).await
     }
 
-    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, _: bool) -> anyhow::Result<()> {
         self.note("rejoin");
         site.platform.fence(site.lease, site.node).await?;
         self.copy(site, primary).await

@@ -62,6 +62,16 @@ impl Machine {
         self.until_running(id).await;
     }
 
+    /// What Granary's own session on a slot's node counts.
+    async fn session_of(&self, id: Uuid, slot: usize, sql: &str) -> i64 {
+        let plan = Plan::load(&self.app.db, id).await.unwrap();
+        let run = self.platform().paths(&plan.node_spec(&plan.nodes[slot])).run;
+        let mut psql = tokio::process::Command::new("psql");
+        psql.arg("-h").arg(run).args(["-U", "granary_admin", "-d", "postgres", "-Atc", sql]);
+        let output = psql.output().await.unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
     /// Which servers the readers of the replica endpoint meet.
     async fn met(&self, id: Uuid) -> BTreeSet<String> {
         let mut met = BTreeSet::new();
@@ -228,6 +238,8 @@ async fn a_planned_promotion_loses_no_acknowledged_row() {
         assert_eq!(now.endpoints, view.endpoints, "addresses stay");
         assert_eq!(now.nodes.iter().filter(|n| n.role == "replica" && n.status == Status::Running).count(), 2, "{now:#?}");
     }
+    let kept: i64 = machine.session_of(id, 2, "SELECT count(*) FROM pg_replication_slots").await;
+    assert_eq!(kept, 0, "one that was a primary keeps nothing for others any more");
     let (acknowledged, lost, longest) = writer.end(&machine, id).await;
     println!("{acknowledged} rows acknowledged over two promotions, longest pause {longest:?}");
     assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");

@@ -127,8 +127,8 @@ pub trait Engine: Send + Sync {
     async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()>;
 
     /// Has a node follow this running primary, whatever it was before: what it wrote that the primary does not have is lost. Not
-    /// started afterwards. Copies everything anew where nothing less will do.
-    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()>;
+    /// started afterwards. Copies everything where nothing less will do, or when asked to do it `anew`.
+    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()>;
 
     /// How far a running replica's, or a cleanly stopped server's, log goes. At most 5 s.
     async fn position(&self, site: Site<'_>) -> anyhow::Result<Position>;

@@ -15,6 +15,9 @@ const LEAST_FREE: u64 = 128 << 20;
 /// A replica that hears nothing from its primary for so long is led to no more: what it shows is old.
 const DEAF: Duration = Duration::from_secs(10);
 
+/// A replica that hears nothing for so long will not by itself: the log that it lacks may be gone.
+const LOST: Duration = Duration::from_mins(1);
+
 /// What people are told of a primary that serves.
 pub const PRIMARY: &str = "answers as primary";
 /// What people are told of a replica that follows.
@@ -106,7 +109,7 @@ pub fn decide(seen: &Seen) -> Verdict {
         Some((seen, note)) => (note.clone(), serves(seen)),
         None => (Note { state: "unreachable", detail: "there is no primary".to_owned() }, false),
     };
-    let mut intent = dead(&seen.nodes);
+    let mut intent = dead(&seen.nodes).or_else(|| seen.nodes.iter().filter(|_| served).find_map(astray));
     if served {
         match (&seen.edge, &seen.open) {
             (Presence::Dead, _) => {
@@ -152,6 +155,16 @@ fn dead(nodes: &[NodeSeen]) -> Option<Intent> {
         (true, _) => Some(Intent::Heal("the server stopped")),
         (false, true) => Some(Intent::Rejoin("a replica stopped")),
         (false, false) => None,
+    }
+}
+
+/// A replica that runs and will not follow by itself, while there is somebody to follow.
+fn astray(node: &NodeSeen) -> Option<Intent> {
+    let health = node.answer.as_ref().filter(|_| !node.primary)?.as_ref().ok()?;
+    match (health.writable, health.receives) {
+        (true, _) => Some(Intent::Rejoin("a replica takes writes of its own")),
+        (false, false) if node.deaf >= LOST => Some(Intent::Rejoin("a replica has lost the primary")),
+        _ => None,
     }
 }
 
@@ -259,6 +272,11 @@ mod tests {
         assert_eq!(verdict.intent, Some(Intent::Lead("the nodes that serve are others")), "readers must not see what is old");
         let led = Seen { open: Some(routes(&[0, 2])), ..but(3, 1, deaf) };
         assert_eq!(decide(&led).intent, None);
+        let mut lost = led;
+        lost.nodes[1].deaf = LOST;
+        assert_eq!(decide(&lost).intent, Some(Intent::Rejoin("a replica has lost the primary")));
+        lost.nodes[0].answer = Some(Err("no".into()));
+        assert_eq!(decide(&lost).intent, None, "there is nobody to follow");
         assert_eq!(decide(&Seen { open: Some(routes(&[0, 2])), ..well(3) }).intent, Some(Intent::Lead("the nodes that serve are others")));
         assert_eq!(decide(&Seen { open: Some(routes(&[1, 2])), ..well(3) }).note.state, "down", "the primary endpoint is closed");
     }
@@ -269,6 +287,7 @@ mod tests {
         assert!(!serves(&astray.nodes[1]));
         let verdict = decide(&astray);
         assert_eq!((verdict.note.state, verdict.nodes[1].state), ("degraded", "unreachable"));
+        assert_eq!(verdict.intent, Some(Intent::Rejoin("a replica takes writes of its own")));
         assert!(!serves(&but(2, 0, |node| node.answer = Some(Ok(health(false)))).nodes[0]), "nor a primary that takes none");
     }
 

@@ -84,8 +84,8 @@ impl Engine for PostgreSql {
         replica::copy(site, primary).await
     }
 
-    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
-        replica::rejoin(site, primary).await
+    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()> {
+        replica::rejoin(site, primary, anew).await
     }
 
     async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {

@@ -52,21 +52,21 @@ pub(super) async fn copy(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<(
 }
 
 /// See [`crate::server::engine::Engine::rejoin`].
-pub(super) async fn rejoin(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+pub(super) async fn rejoin(site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()> {
     let Site { platform, lease, node, .. } = site;
     if !platform.has_file(node, control::MARK).await? {
         return copy(site, primary).await;
     }
     control::stop(site).await?;
-    match rewind(site, primary).await {
-        Ok(()) => Ok(()),
-        Err(why) => {
-            tracing::warn!(node = %node.id, "its data cannot be rewound, so it is copied anew: {why:#}");
-            platform.fence(lease, node).await?;
-            platform.wipe_data(lease, node).await?;
-            copy(site, primary).await
+    if !anew {
+        match rewind(site, primary).await {
+            Ok(()) => return Ok(()),
+            Err(why) => tracing::warn!(node = %node.id, "its data cannot be rewound, so it is copied anew: {why:#}"),
         }
     }
+    platform.fence(lease, node).await?;
+    platform.wipe_data(lease, node).await?;
+    copy(site, primary).await
 }
 
 /// Takes back what the primary does not have. Where nothing is to be taken back this is quick, and changes nothing.
@@ -89,6 +89,10 @@ async fn rewind(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
     ];
     let rewind = Program { path: programs.programs.join("pg_rewind"), args, env: Vec::new() };
     platform.run(lease, node, &rewind, COPY_LIMIT).await.context("pg_rewind failed")?;
+    // What it kept for those that followed it when it was a primary, it would keep for ever.
+    let args = ["-c", r#"rm -rf -- "$1"/pg_replslot/granary_*"#, "sh", &control::text(&cluster(&paths))].map(str::to_owned).to_vec();
+    let forget = Program { path: "/bin/sh".into(), args, env: Vec::new() };
+    platform.run(lease, node, &forget, Duration::from_secs(10)).await.context("its old slots cannot be removed")?;
     platform.put_files(lease, node, &[config::follow(node, &paths, major, primary.address)]).await
 }
 

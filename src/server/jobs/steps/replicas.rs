@@ -36,7 +36,8 @@ pub(super) async fn rejoin(cx: &Context<'_>) -> anyhow::Result<()> {
             return Ok(());
         }
         cx.platform()?.ensure_node(cx.lease, node).await?;
-        cx.engine()?.rejoin(cx.site(node)?, &primary).await?;
+        // What does not help twice does not help.
+        cx.engine()?.rejoin(cx.site(node)?, &primary, cx.job.attempt >= 2).await?;
         cx.engine()?.start(cx.site(node)?).await?;
         until_it_follows(cx, node, FOLLOWS).await.map(drop)
     }))

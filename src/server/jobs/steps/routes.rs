@@ -52,6 +52,7 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
     // Writers do not wait for replicas. One that does not follow soon is led to as soon as it does: the monitor sees to that.
     let rejoin_later = cx.job.kind.parse::<JobKind>().is_ok_and(|kind| kind.steps().last() == Some(&Step::Rejoin));
     let soon = if rejoin_later { Duration::ZERO } else { SOON };
+    let alone = others.is_empty();
     for (replica, why) in others {
         if let Ok(health) = replicas::until_it_follows(cx, &replica, soon).await {
             seen.push((replica, health));
@@ -59,7 +60,9 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
             tracing::warn!(node = %replica.id, "not led to: {why:#}");
         }
     }
-    lead(cx, &seen).await?;
+    if !alone {
+        lead(cx, &seen).await?;
+    }
     let whole = seen.len() == cx.plan.nodes.len();
     for (node, health) in seen {
         let detail = if health.writable { decide::PRIMARY } else { decide::REPLICA };
