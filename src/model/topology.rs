@@ -54,8 +54,10 @@ impl Topology {
     pub fn gives(self) -> Option<&'static str> {
         match self {
             Self::Single => None,
-            Self::OneReplica => Some("A second copy of all data, kept up to date, on an endpoint of its own for reading."),
-            Self::TwoReplicas => Some("Two more copies of all data, kept up to date; reading is spread over both."),
+            Self::OneReplica => Some("A second copy of all data: it takes over when the primary cannot be started again, and can be read from."),
+            Self::TwoReplicas => {
+                Some("Two more copies of all data: one takes over when the primary cannot be started again, and reading is spread over both.")
+            }
         }
     }
 
@@ -68,7 +70,7 @@ impl Topology {
                  storage may be lost."
             }
             Self::OneReplica | Self::TwoReplicas => {
-                "Asynchronous: a replica may lack the last moments. All nodes are on this machine: it remains a single point of failure."
+                "Asynchronous: a failover may lose the last moments. All nodes are on this machine, which remains a single point of failure."
             }
         }
     }

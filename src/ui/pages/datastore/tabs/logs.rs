@@ -42,9 +42,9 @@ fn LogsBody(id: Uuid, query: LogQuery, found: LogsView) -> impl IntoView {
             } else {
                 view! {
                     // It scrolls, so the keyboard must reach it.
-                    <ol class="log" tabindex="0" role="region" aria-labelledby="logs">
-                        {found.entries.into_iter().map(|(node, entry)| view! { <Line node=several.then_some(node) entry /> }).collect_view()}
-                    </ol>
+                    <div class="log" tabindex="0" role="region" aria-label="Lines of the log">
+                        <ol>{found.entries.into_iter().map(|(node, entry)| view! { <Line node=several.then_some(node) entry /> }).collect_view()}</ol>
+                    </div>
                     {found.more.then(|| view! { <p class="lead">"There is more that matches; narrow it down to see older lines."</p> })}
                 }
                     .into_any()
