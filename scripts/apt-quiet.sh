@@ -29,15 +29,20 @@ if [[ ! -e $policy ]] || ours "$policy"; then
 fi
 mkdir -p "${cluster%/*}"
 printf '%s\ncreate_main_cluster = false\n' "$mark" >"$cluster"
-had_haproxy=no
-if installed haproxy; then had_haproxy=yes; fi
+# Granary runs these itself, one for each datastore. Debian's own services of them, when they are new, are not wanted; they
+# would start at the next boot.
+unwanted=()
+for package in haproxy redis-server; do
+    if ! installed "$package"; then unwanted+=("$package"); fi
+done
 
 # NEEDRESTART_SUSPEND: needrestart, where it is installed, would restart services after apt.
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 apt-get -o DPkg::Lock::Timeout=300 -q update
 apt-get -o DPkg::Lock::Timeout=300 -q install --yes --no-install-recommends --no-upgrade "$@"
 
-# Granary runs HAProxy itself, one for each datastore. Debian's own service is not wanted; it would start at the next boot.
-if [[ $had_haproxy = no ]] && installed haproxy && command -v systemctl >/dev/null; then
-    systemctl --quiet disable haproxy.service 2>/dev/null || true
-fi
+for package in "${unwanted[@]}"; do
+    if installed "$package" && command -v systemctl >/dev/null; then
+        systemctl --quiet disable "$package.service" 2>/dev/null || true
+    fi
+done

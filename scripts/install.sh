@@ -20,6 +20,7 @@ missing=()
 want() { missing+=("$@"); }
 
 any '/usr/lib/postgresql/*/bin/postgres' || want postgresql
+has redis-server || want redis-server
 has haproxy || want haproxy
 has cc || want gcc libc6-dev
 has setpriv || want util-linux
@@ -34,8 +35,10 @@ if [[ $goal = test ]]; then
     any '/usr/share/fonts/*/*' || want fonts-dejavu-core
     has curl || want curl
     has openssl || want openssl
+    has redis-cli || want redis-tools
     # The pages' Python lines are run as they stand.
     /usr/bin/python3 -c 'import psycopg' 2>/dev/null || want python3 python3-psycopg
+    /usr/bin/python3 -c 'import redis' 2>/dev/null || want python3 python3-redis
 fi
 
 if ((${#missing[@]})); then

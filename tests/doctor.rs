@@ -357,7 +357,11 @@ fn what_the_machine_lacks_is_found() {
     says(&gone("haproxy"), "PROBLEM", &["programs", "haproxy is not installed", "apt install haproxy"]);
     says(&gone("useradd"), "PROBLEM", &["programs", "useradd is not installed", "apt install passwd"]);
     says(&gone("mkfs.ext4"), "warning", &["volumes", "mkfs.ext4 not installed", "watched instead of enforced"]);
-    says("mount -t tmpfs tmpfs /usr/lib/postgresql", "PROBLEM", &["programs", "No version of PostgreSQL", "apt install postgresql"]);
+    says(&gone("redis-server"), "warning", &["programs", "No version of Redis", "apt install redis-server"]);
+    let no_engine = format!("mount -t tmpfs tmpfs /usr/lib/postgresql; {}", gone("redis-server"));
+    for (engine, package) in [("PostgreSQL", "postgresql"), ("Redis", "redis-server")] {
+        says(&no_engine, "PROBLEM", &["programs", &format!("No version of {engine}"), &format!("apt install {package}")]);
+    }
     let sealed = |path: &str| format!("mount --bind {path} {path}; mount -o remount,bind,ro {path}");
     says(&sealed("/etc/passwd"), "PROBLEM", &["users", "/etc/passwd cannot be written", "/etc writable"]);
     if Path::new("/dev/loop-control").exists() {

@@ -33,7 +33,7 @@ test("r004-r005 engines that cannot run here say why, versions say how long they
         await expect(radio).toBeVisible();
         if (await radio.isDisabled()) await expect(radio).toHaveAccessibleDescription(/install|yet|not/i);
     }
-    await expect(home.getByLabel("Version").getByRole("option").filter({ hasText: "15" })).toContainText("supported until 11/11/2027");
+    await expect(home.getByLabel("Version").getByRole("option").filter({ hasText: "PostgreSQL 15" })).toContainText("supported until 11/11/2027");
 });
 
 test("r006 a name is checked, with the reason, and kept as it was typed", async ({ home }) => {

@@ -90,8 +90,11 @@ export const startWizard = async (page: Page) => {
     await expect(heading(page, "Databases", 2)).toBeVisible();
 };
 
-/** From the first step to the review, with everything as proposed but the name, on the smallest volume. */
-export const walkToPreview = async (page: Page, name: string, { allow = false, topology = "one primary" } = {}) => {
+type Options = { allow?: boolean; engine?: string; topology?: string };
+
+/** From the first step to the review, with everything as proposed but the name and the engine, on the smallest volume. */
+export const walkToPreview = async (page: Page, name: string, { allow = false, engine, topology = "one primary" }: Options = {}) => {
+    if (engine) await choose(page, engine);
     await proceed(page);
     await expect(heading(page, "Configuration", 2)).toBeVisible();
     await textbox(page, "Name").fill(name);
@@ -122,7 +125,7 @@ export const untilRunning = async (page: Page) => {
 };
 
 /** The whole way from the list to a running datastore. */
-export const create = async (page: Page, name: string, options: { allow?: boolean; topology?: string } = {}): Promise<Datastore> => {
+export const create = async (page: Page, name: string, options: Options = {}): Promise<Datastore> => {
     await startWizard(page);
     await walkToPreview(page, name, options);
     await finish(page);

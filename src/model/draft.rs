@@ -223,7 +223,7 @@ pub fn validate_step(draft: &Draft, offer: &Offer, step: Step) -> FieldErrors {
         Step::Configuration => {
             errors.check("name", name(draft, offer));
             errors.check("tags", names::tags(&draft.tags, offer.catalogue.limits.max_tags));
-            errors.check("topology", draft.topology.parse::<Topology>());
+            errors.check("topology", topology(draft));
         }
         Step::CloudService => {
             errors.check("region", region(draft, offer));
@@ -233,7 +233,7 @@ pub fn validate_step(draft: &Draft, offer: &Offer, step: Step) -> FieldErrors {
             if let Some(flavor) = errors.check("flavor", flavor(draft, offer, nodes)) {
                 storage(draft, offer, flavor, nodes, &mut errors);
             }
-            errors.check("database", names::identifier(&draft.database, "database"));
+            errors.check("database", database(draft));
             errors.check("user", names::identifier(&draft.user, "user"));
             if !draft.allow.is_empty() {
                 errors.check("allow", cidr::parse(&draft.allow));
@@ -264,7 +264,7 @@ pub fn validate(draft: &Draft, offer: &Offer) -> Result<NewDatastore, FieldError
         return Err(errors);
     }
     let whole = || -> Result<NewDatastore, String> {
-        let topology = draft.topology.parse::<Topology>()?;
+        let topology = topology(draft)?;
         let engine = engine(draft, offer)?;
         let flavor = flavor(draft, offer, topology.nodes())?.clone();
         Ok(NewDatastore {
@@ -280,7 +280,7 @@ pub fn validate(draft: &Draft, offer: &Offer) -> Result<NewDatastore, FieldError
                 Storage::Ephemeral { gb: flavor.disk_gb }
             },
             flavor,
-            database: names::identifier(&draft.database, "database")?,
+            database: database(draft)?,
             user: names::identifier(&draft.user, "user")?,
             allow: if draft.allow.is_empty() { None } else { Some(cidr::parse(&draft.allow)?) },
         })
@@ -329,6 +329,17 @@ fn flavor<'a>(draft: &Draft, offer: &'a Offer, nodes: u32) -> Result<&'a Flavor,
     offer.flavor_refused(flavor, nodes).map_or(Ok(flavor), Err)
 }
 
+/// One that the engine has.
+fn topology(draft: &Draft) -> Result<Topology, String> {
+    draft.engine.parse().map_or_else(|_: String| draft.topology.parse(), |engine: EngineKind| engine.topology(&draft.topology))
+}
+
+/// The first database's name, where the engine gives it one.
+fn database(draft: &Draft) -> Result<String, String> {
+    let numbered = draft.engine.parse::<EngineKind>().ok().and_then(EngineKind::first_database);
+    numbered.map_or_else(|| names::identifier(&draft.database, "database"), |it| Ok(it.name.to_owned()))
+}
+
 fn storage(draft: &Draft, offer: &Offer, flavor: &Flavor, nodes: u32, errors: &mut FieldErrors) {
     match draft.storage.as_str() {
         "ephemeral" => {
@@ -361,6 +372,12 @@ mod tests {
         let mut draft = Draft::default();
         draft.restore(&typed);
         assert_eq!(draft.typed(), typed);
+    }
+
+    #[test]
+    fn r042_where_databases_are_numbered_the_first_needs_no_name() {
+        let of = |engine: &str, name: &str| database(&Draft { engine: engine.into(), database: name.into(), ..Draft::default() }).ok();
+        assert_eq!([of("redis", ""), of("redis", "app"), of("postgresql", "")], ["0", "0", ""].map(|it| Some(it.to_owned()).filter(|it| !it.is_empty())));
     }
 
     #[test]

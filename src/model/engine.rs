@@ -1,5 +1,6 @@
 //! The engines and what a region offers of each.
 
+use super::topology::Topology;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -54,6 +55,71 @@ impl EngineKind {
     }
 }
 
+/// A first database that needs no name: it is there from the start, because the engine numbers its databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumberedDatabase {
+    /// Its number, as clients give it.
+    pub name: &'static str,
+    /// What a person should know of it.
+    pub words: &'static str,
+}
+
+/// In what engines differ for people.
+impl EngineKind {
+    /// How nodes of it may relate (rule 7).
+    #[must_use]
+    pub fn topologies(self) -> &'static [Topology] {
+        match self {
+            Self::PostgreSql => &Topology::ALL,
+            Self::MariaDb | Self::MySql | Self::Redis => &[Topology::Single],
+        }
+    }
+
+    /// The topology that was chosen.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a person.
+    pub fn topology(self, typed: &str) -> Result<Topology, String> {
+        let topology = typed.parse::<Topology>()?;
+        if self.topologies().contains(&topology) { Ok(topology) } else { Err(format!("Granary cannot run {self} this way yet.")) }
+    }
+
+    /// The first database where it needs no name; `None` where it gets one.
+    #[must_use]
+    pub fn first_database(self) -> Option<NumberedDatabase> {
+        match self {
+            Self::PostgreSql | Self::MariaDb | Self::MySql => None,
+            Self::Redis => Some(NumberedDatabase {
+                name: "0",
+                words: "Databases have numbers instead of names, 0 to 15. All are there from the start, and the admin user may use each; \
+                    clients begin in 0.",
+            }),
+        }
+    }
+
+    /// How people free space while writes are refused because the storage is nearly full.
+    #[must_use]
+    pub fn frees_space_by(self) -> &'static str {
+        match self {
+            Self::PostgreSql => "a session may write after SET default_transaction_read_only = off",
+            Self::MariaDb | Self::MySql => "ask whoever runs Granary",
+            Self::Redis => "DEL, UNLINK, EXPIRE and FLUSHALL still work; BGREWRITEAOF then gives back what they freed",
+        }
+    }
+
+    /// Debian's package of its server; that of one major where there is one for each.
+    #[must_use]
+    pub fn package(self, major: Option<&str>) -> String {
+        match (self, major) {
+            (Self::PostgreSql, Some(major)) => format!("postgresql-{major}"),
+            (Self::PostgreSql, None) => "postgresql".to_owned(),
+            (Self::MariaDb, _) => "mariadb-server".to_owned(),
+            (Self::MySql, _) => "mysql-server".to_owned(),
+            (Self::Redis, _) => "redis-server".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
@@ -94,4 +160,50 @@ pub struct EngineOffer {
     pub versions: Vec<VersionOffer>,
     /// Why it cannot be chosen; `None` when it can.
     pub unavailable: Option<String>,
+}
+
+impl EngineOffer {
+    /// The major that is proposed: the newest that is still supported, else the newest.
+    #[must_use]
+    pub fn proposed(&self) -> Option<&VersionOffer> {
+        self.versions.iter().find(|v| !v.past_support).or(self.versions.first())
+    }
+}
+
+/// The version that goes with an engine where `typed` was chosen: what only another engine has was left from that one's card.
+#[must_use]
+pub fn fitting_version(engines: &[EngineOffer], engine: &str, typed: &str) -> String {
+    let has = |engine: &EngineOffer| engine.versions.iter().any(|v| v.major == typed);
+    let chosen = engines.iter().find(|e| e.kind.id() == engine && !has(e));
+    let is_left_over = typed.is_empty() || engines.iter().any(has);
+    let proposed = chosen.filter(|_| is_left_over).and_then(EngineOffer::proposed);
+    proposed.map_or_else(|| typed.to_owned(), |version| version.major.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r005_the_version_follows_the_engine_and_a_wrong_one_is_kept_as_typed() {
+        let offered = |kind, majors: &[&str]| {
+            let version =
+                |major: &&str| VersionOffer { major: (*major).into(), full: String::new(), end_of_support: None, past_support: *major == "18" };
+            let versions = majors.iter().map(version).collect();
+            EngineOffer { kind, summary: String::new(), good_at: String::new(), versions, unavailable: None }
+        };
+        let engines = [offered(EngineKind::PostgreSql, &["18", "17", "16"]), offered(EngineKind::Redis, &["7.2", "7.0"])];
+        for (engine, typed, fitting) in [
+            ("redis", "17", "7.2"),
+            ("redis", "7.0", "7.0"),
+            ("redis", "", "7.2"),
+            ("redis", "9", "9"),
+            ("postgresql", "7.2", "17"),
+            ("postgresql", "16", "16"),
+            ("mysql", "17", "17"),
+            ("", "", ""),
+        ] {
+            assert_eq!(fitting_version(&engines, engine, typed), fitting, "{engine} {typed}");
+        }
+    }
 }

@@ -8,7 +8,8 @@ pub const TAG_MAX: usize = 32;
 pub const IDENTIFIER_MAX: usize = 63;
 
 /// Names an engine or Granary keeps for itself, as first database or first user.
-const RESERVED: [&str; 8] = ["postgres", "template0", "template1", "granary_admin", "granary_replication", "granary_monitor", "public", "none"];
+const RESERVED: [&str; 9] =
+    ["postgres", "template0", "template1", "granary_admin", "granary_replication", "granary_monitor", "public", "none", "default"];
 
 fn whole(value: &str, what: &str, max: usize) -> Result<String, String> {
     let value = value.trim();
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn r042_first_user_names_are_plain_and_not_reserved() {
         assert_eq!(identifier("app_1", "user"), Ok("app_1".to_owned()));
-        for bad in ["", "App", "1a", "a-b", "postgres", "pg_read", "granary_admin", "a'b", "a;--"] {
+        for bad in ["", "App", "1a", "a-b", "postgres", "pg_read", "granary_admin", "default", "a'b", "a;--"] {
             assert!(identifier(bad, "user").is_err(), "{bad}");
         }
     }

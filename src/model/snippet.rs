@@ -1,6 +1,6 @@
 //! The connection assistant: for a user, a database and an endpoint, text that runs exactly as pasted (rule 28).
 
-use super::datastore::EndpointKind;
+use super::{datastore::EndpointKind, engine::EngineKind};
 use serde::{Deserialize, Serialize};
 
 /// What a snippet is made of.
@@ -59,32 +59,43 @@ impl Connection {
         if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
     }
 
-    fn url(&self, password: Option<&str>) -> String {
+    fn postgresql_url(&self, password: Option<&str>) -> String {
         let secret = password.map(|p| format!(":{p}")).unwrap_or_default();
         format!("postgresql://{}{secret}@{}/{}?sslmode=verify-full&sslrootcert={}", self.user, self.authority(), self.database, self.ca_file())
     }
 }
 
-/// The snippets of a `PostgreSQL` endpoint.
+/// The snippets of an endpoint. Those of every engine have the ids `cli`, `url` and `env` among them.
 #[must_use]
-pub fn postgresql(c: &Connection) -> Vec<Snippet> {
+pub fn snippets(engine: EngineKind, c: &Connection) -> Vec<Snippet> {
+    match engine {
+        EngineKind::PostgreSql => postgresql(c),
+        EngineKind::MariaDb | EngineKind::MySql => Vec::new(),
+        EngineKind::Redis => redis(c),
+    }
+}
+
+fn snippet(id: &str, label: &str, note: &str, text: String) -> Snippet {
+    Snippet { id: id.into(), label: label.into(), note: note.into(), text }
+}
+
+fn postgresql(c: &Connection) -> Vec<Snippet> {
     let password = c.password.as_deref().unwrap_or(PASSWORD_PLACEHOLDER);
-    let snippet = |id: &str, label: &str, note: &str, text: String| Snippet { id: id.into(), label: label.into(), note: note.into(), text };
     vec![
         snippet(
-            "psql",
+            "cli",
             "psql",
             "Two lines: fetch the CA, connect. psql asks for the password, or takes it from PGPASSWORD.",
-            format!("{}\npsql \"{}\"", c.fetch(), c.url(None)),
+            format!("{}\npsql \"{}\"", c.fetch(), c.postgresql_url(None)),
         ),
-        snippet("url", "URL", "For anything that takes a PostgreSQL URL; the CA's file lies beside the program.", c.url(Some(password))),
+        snippet("url", "URL", "For anything that takes a PostgreSQL URL; the CA's file lies beside the program.", c.postgresql_url(Some(password))),
         snippet(
             "env",
             ".env",
             "Read by libpq and most frameworks.",
             format!(
                 "DATABASE_URL=\"{}\"\nPGHOST={}\nPGPORT={}\nPGDATABASE={}\nPGUSER={}\nPGPASSWORD={}\nPGSSLMODE=verify-full\nPGSSLROOTCERT={}",
-                c.url(Some(password)),
+                c.postgresql_url(Some(password)),
                 c.host,
                 c.port,
                 c.database,
@@ -101,7 +112,58 @@ pub fn postgresql(c: &Connection) -> Vec<Snippet> {
                 "import urllib.request\n\nimport psycopg\n\nurllib.request.urlretrieve(\"{}\", \"{}\")\nwith psycopg.connect(\"{}\") as connection:\n    print(connection.execute(\"select version()\").fetchone()[0])",
                 c.ca_url,
                 c.ca_file(),
-                c.url(None)
+                c.postgresql_url(None)
+            ),
+        ),
+    ]
+}
+
+/// Of a datastore's own CA there are no certificates but its own, so whoever verifies with it has the right server, also where
+/// a client, such as redis-cli, compares no names.
+fn redis(c: &Connection) -> Vec<Snippet> {
+    let password = c.password.as_deref().unwrap_or(PASSWORD_PLACEHOLDER);
+    let url = format!("rediss://{}:{password}@{}/{}?ssl_ca_certs={}", c.user, c.authority(), c.database, c.ca_file());
+    vec![
+        snippet(
+            "cli",
+            "redis-cli",
+            "Two lines: fetch the CA, connect. redis-cli asks for the password.",
+            format!("{}\nredis-cli --tls --cacert {} -h {} -p {} --user {} --askpass", c.fetch(), c.ca_file(), c.host, c.port, c.user),
+        ),
+        snippet(
+            "url",
+            "URL",
+            "As redis-py and all that stands on it read it; the CA's file lies beside the program. A client that reads no CA from a URL gets \
+             the URL up to the question mark, and the file by an option of its own.",
+            url.clone(),
+        ),
+        snippet(
+            "env",
+            ".env",
+            "What most frameworks read; redis-cli reads REDISCLI_AUTH.",
+            format!(
+                "REDIS_URL=\"{url}\"\nREDIS_HOST={}\nREDIS_PORT={}\nREDIS_DB={}\nREDIS_USERNAME={}\nREDIS_PASSWORD={password}\nREDISCLI_AUTH={password}\nREDIS_CA_FILE={}",
+                c.host,
+                c.port,
+                c.database,
+                c.user,
+                c.ca_file()
+            ),
+        ),
+        snippet(
+            "python",
+            "Python",
+            "Needs redis: pip install redis. The password comes from REDIS_PASSWORD.",
+            format!(
+                "import os\nimport urllib.request\n\nimport redis\n\nurllib.request.urlretrieve(\"{}\", \"{ca}\")\nwith redis.Redis(\n    host=\"{}\",\n    port={},\n    \
+                 db={},\n    username=\"{}\",\n    password=os.environ[\"REDIS_PASSWORD\"],\n    ssl=True,\n    ssl_ca_certs=\"{ca}\",\n    ssl_check_hostname=True,\n) as client:\n    \
+                 print(client.info(\"server\")[\"redis_version\"])",
+                c.ca_url,
+                c.host,
+                c.port,
+                c.database,
+                c.user,
+                ca = c.ca_file()
             ),
         ),
     ]
@@ -110,6 +172,32 @@ pub fn postgresql(c: &Connection) -> Vec<Snippet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r028_and_r036_snippets_of_redis_name_the_ca_and_hide_what_is_not_revealed() {
+        let mut c = Connection {
+            endpoint: EndpointKind::Primary,
+            replicas: false,
+            datastore: "cache".into(),
+            host: "127.9.8.7".into(),
+            port: 6379,
+            database: "0".into(),
+            user: "app_admin".into(),
+            password: None,
+            may_reveal: true,
+            ca_url: "http://127.0.0.1:3000/ca/abc.pem".into(),
+        };
+        let all = snippets(EngineKind::Redis, &c);
+        assert_eq!(all.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["cli", "url", "env", "python"]);
+        assert!(all.iter().all(|s| s.text.contains("cache-ca.pem")));
+        assert_eq!(all[0].text.lines().count(), 2);
+        assert!(all[1].text.contains(PASSWORD_PLACEHOLDER));
+        c.password = Some("s3cret".into());
+        let all = snippets(EngineKind::Redis, &c);
+        assert!(!all[0].text.contains("s3cret"), "redis-cli asks, so that no shell history keeps it");
+        assert_eq!(all[1].text, "rediss://app_admin:s3cret@127.9.8.7:6379/0?ssl_ca_certs=cache-ca.pem");
+        assert!(!all[3].text.contains("s3cret") && all[3].text.contains("ssl_check_hostname=True"));
+    }
 
     #[test]
     fn r028_and_r036_snippets_verify_the_server_and_hide_what_is_not_revealed() {
@@ -125,13 +213,13 @@ mod tests {
             may_reveal: true,
             ca_url: "http://127.0.0.1:3000/ca/abc.pem".into(),
         };
-        let all = postgresql(&c);
-        assert_eq!(all.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["psql", "url", "env", "python"]);
+        let all = snippets(EngineKind::PostgreSql, &c);
+        assert_eq!(all.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["cli", "url", "env", "python"]);
         assert!(all.iter().all(|s| s.text.contains("verify-full") && s.text.contains("orders-ca.pem")));
         assert_eq!(all[0].text.lines().count(), 2);
         assert!(all[1].text.contains(PASSWORD_PLACEHOLDER));
         c.password = Some("s3cret".into());
-        let all = postgresql(&c);
+        let all = snippets(EngineKind::PostgreSql, &c);
         assert!(!all[0].text.contains("s3cret"), "psql asks, so that no shell history keeps it");
         assert!(all[1].text.contains("app_admin:s3cret@127.9.8.7:5432/app"));
     }

@@ -2,7 +2,7 @@
 
 use super::{
     config::{self, Config},
-    crypto::keyring::Keyring,
+    crypto::{derived::Passwords, keyring::Keyring},
     db::{changes::Changes, metadata},
     engine::{self, Engine, Installed},
     monitor::pulse::Pulse,
@@ -30,11 +30,12 @@ pub async fn assemble(config: Config, options: PgConnectOptions) -> anyhow::Resu
     make_home(&config.home)?;
     let catalogue = config::catalogue::load(config.catalogue.as_deref()).map_err(anyhow::Error::from)?;
     let platforms = platforms(&config.home, &catalogue)?;
-    let engines = engines(&config.home);
+    let keyring = Keyring::open(&config.key_file())?;
+    let engines = engines(&config.home, Some(&keyring.passwords()));
     let installed = discover(&platforms, &engines).await;
     let db = metadata::pool(options);
     Ok(App::new(Inner {
-        keyring: Keyring::open(&config.key_file())?,
+        keyring,
         changes: Changes::start(&db),
         pulse: Pulse::default(),
         host: host_id(&config.home)?,
@@ -48,10 +49,10 @@ pub async fn assemble(config: Config, options: PgConnectOptions) -> anyhow::Resu
     }))
 }
 
-/// The engines Granary can run, with programs of the system or in the home.
+/// The engines Granary can run, with programs of the system or in the home. Without passwords they can only look for those.
 #[must_use]
-pub fn engines(home: &Path) -> BTreeMap<EngineKind, Arc<dyn Engine>> {
-    engine::all(&[home.join("engines")]).into_iter().map(|e| (e.kind(), e)).collect()
+pub fn engines(home: &Path, passwords: Option<&Passwords>) -> BTreeMap<EngineKind, Arc<dyn Engine>> {
+    engine::all(&[home.join("engines")], passwords).into_iter().map(|e| (e.kind(), e)).collect()
 }
 
 /// What is installed of every engine, by region.

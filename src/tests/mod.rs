@@ -13,6 +13,7 @@ mod luck;
 mod measures;
 pub(crate) mod pretend;
 mod real;
+mod redis;
 mod replicas;
 pub(crate) mod site;
 pub(crate) mod support;

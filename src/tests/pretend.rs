@@ -6,7 +6,7 @@ use crate::{
         log::{LogEntry, LogLevel},
     },
     server::{
-        engine::{Engine, Health, Installed, Position, Settings, Site},
+        engine::{Engine, Health, Installed, Position, Replication, Settings, Site},
         platform::{File, NodeSpec, Platform, Presence, Program},
     },
 };
@@ -70,38 +70,8 @@ impl Engine for Pretend {
         Ok(())
     }
 
-    fn replication_user(&self) -> &'static str {
-        "replication"
-    }
-
-    async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
-        self.note("copy");
-        ensure!(matches!(site.platform.presence(primary).await, Presence::Running { .. }), "there is nothing to copy from");
-        self.0.lock().unwrap().follows.insert(site.node.id, true);
-        let file = File { name: "data/initialised".to_owned(), content: b"yes".to_vec(), secret: false };
-        site.platform.put_files(site.lease, site.node, &[file]).await
-    }
-
-    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, _: bool) -> anyhow::Result<()> {
-        self.note("rejoin");
-        site.platform.fence(site.lease, site.node).await?;
-        self.copy(site, primary).await
-    }
-
-    async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
-        self.note("position");
-        Ok(Position { timeline: 1, log: u64::from(site.node.slot) })
-    }
-
-    async fn settle(&self, _: Site<'_>) -> anyhow::Result<()> {
-        self.note("settle");
-        Ok(())
-    }
-
-    async fn promote(&self, site: Site<'_>) -> anyhow::Result<()> {
-        self.note("promote");
-        self.0.lock().unwrap().follows.remove(&site.node.id);
-        Ok(())
+    fn replication(&self) -> Option<&dyn Replication> {
+        Some(self)
     }
 
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {
@@ -185,5 +155,42 @@ impl Engine for Pretend {
     async fn log(&self, platform: &dyn Platform, node: &NodeSpec, bytes: u64) -> Vec<LogEntry> {
         let text = platform.tail(node, "server", bytes).await;
         text.lines().map(|line| LogEntry { at: None, level: LogLevel::Info, by: String::new(), text: line.to_owned() }).collect()
+    }
+}
+
+#[async_trait]
+impl Replication for Pretend {
+    fn user(&self) -> &'static str {
+        "replication"
+    }
+
+    async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+        self.note("copy");
+        ensure!(matches!(site.platform.presence(primary).await, Presence::Running { .. }), "there is nothing to copy from");
+        self.0.lock().unwrap().follows.insert(site.node.id, true);
+        let file = File { name: "data/initialised".to_owned(), content: b"yes".to_vec(), secret: false };
+        site.platform.put_files(site.lease, site.node, &[file]).await
+    }
+
+    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, _: bool) -> anyhow::Result<()> {
+        self.note("rejoin");
+        site.platform.fence(site.lease, site.node).await?;
+        self.copy(site, primary).await
+    }
+
+    async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
+        self.note("position");
+        Ok(Position { timeline: 1, log: u64::from(site.node.slot) })
+    }
+
+    async fn settle(&self, _: Site<'_>) -> anyhow::Result<()> {
+        self.note("settle");
+        Ok(())
+    }
+
+    async fn promote(&self, site: Site<'_>) -> anyhow::Result<()> {
+        self.note("promote");
+        self.0.lock().unwrap().follows.remove(&site.node.id);
+        Ok(())
     }
 }

@@ -17,7 +17,8 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     let catalogue = config::catalogue::load(config.catalogue.as_deref())?;
     assemble::make_home(&config.home)?;
     let platforms = assemble::platforms(&config.home, &catalogue)?;
-    let installed = assemble::discover(&platforms, &assemble::engines(&config.home)).await;
+    let engines = assemble::engines(&config.home, None);
+    let installed = assemble::discover(&platforms, &engines).await;
     let mut found = false;
     for ((region, kind), versions) in &installed {
         for version in versions {
@@ -26,7 +27,8 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
         }
     }
     if !found {
-        println!("No database programs were found. On Debian: apt install postgresql");
+        let packages: Vec<_> = engines.keys().map(|kind| kind.package(None)).collect();
+        println!("No database programs were found. On Debian: apt install {}", packages.join(" or "));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@
 //! The data key encrypts once, so its nonce is fixed. Version, key id and the caller's context are authenticated on both
 //! layers: a value moved to another row, or half of it swapped, does not open.
 
-use super::random;
+use super::{derived::Passwords, random};
 use aes_gcm::{
     Aes256Gcm, KeyInit, Nonce,
     aead::{Aead, Payload},
@@ -108,6 +108,12 @@ impl Keyring {
         let data_key = decrypt(self.key.expose_secret(), nonce, wrapped, &self.bound("key", context)).with_context(changed)?;
         let plain = decrypt(&data_key, &[0; NONCE_BYTES], data, &self.bound("data", context)).with_context(changed)?;
         Ok(SecretString::from(str::from_utf8(&plain).with_context(changed)?))
+    }
+
+    /// The passwords that follow from the master key. Another key makes others.
+    #[must_use]
+    pub fn passwords(&self) -> Passwords {
+        Passwords::from_key(self.key.expose_secret())
     }
 
     fn bound(&self, layer: &str, context: &str) -> Vec<u8> {

@@ -4,9 +4,9 @@ use super::Actor;
 use crate::{
     error::{AppError, FieldErrors},
     model::{
-        catalogue::Quota,
+        catalogue::{Quota, Region},
         draft::{self, Draft, NewDatastore, Step},
-        engine::{EngineKind, EngineOffer, VersionOffer},
+        engine::{EngineKind, EngineOffer, VersionOffer, fitting_version},
         format,
         offer::Offer,
         person::Role,
@@ -42,10 +42,9 @@ pub async fn start(app: &App, actor: &Actor) -> Result<Uuid, AppError> {
         topology: "single".into(),
         ..Draft::default()
     };
-    let available = || offer.engines.iter().filter(|e| e.unavailable.is_none());
-    if let Some(engine) = available().next().filter(|_| available().count() == 1) {
+    if let Some(engine) = offer.engines.iter().find(|e| e.unavailable.is_none()) {
         engine.kind.id().clone_into(&mut draft.engine);
-        draft.version = engine.versions.iter().find(|v| !v.past_support).or(engine.versions.first()).map(|v| v.major.clone()).unwrap_or_default();
+        draft.version = engine.proposed().map(|v| v.major.clone()).unwrap_or_default();
     }
     if let [region] = offer.catalogue.regions.as_slice() {
         draft.region.clone_from(&region.id);
@@ -95,6 +94,10 @@ pub async fn save(app: &App, actor: &Actor, id: Uuid, step: Step, go: &str, fiel
         return Err(AppError::Conflict("This datastore was made already; the draft cannot be changed any more.".to_owned()));
     }
     merge(&mut draft, bounded(fields), step);
+    if step == Step::Databases {
+        let engines = engine_offers(app, &region_of(app, &draft.region)?.id);
+        draft.version = fitting_version(&engines, &draft.engine, &draft.version);
+    }
     if !draft.seen.contains(&step) {
         draft.seen.push(step);
     }
@@ -228,13 +231,12 @@ async fn insert(app: &App, actor: &Actor, tx: &mut PgConnection, wanted: &NewDat
 
 /// What a draft is judged against. With `lock`, nobody else can promise the same RAM and storage at the same time.
 async fn offer(app: &App, tx: &mut PgConnection, quota_left: Quota, region: &str, name_taken: bool, lock: bool) -> Result<Offer, AppError> {
-    let region = app.catalogue.region(region).or(app.catalogue.regions.first()).ok_or_else(|| anyhow::anyhow!("the catalogue has no region"))?;
+    let region = region_of(app, region)?;
     let capacity = app.platform(&region.id)?.capacity().await?;
     let (ram, storage) = db::usage::promised(tx, app.host, &region.id, lock).await?;
     let region_left =
         (over(capacity.ram_mb, region.ram_overcommit).saturating_sub(ram), over(capacity.disk_gb, region.storage_overcommit).saturating_sub(storage));
-    let engines = EngineKind::ALL.into_iter().map(|kind| engine_offer(app, &region.id, kind)).collect();
-    Ok(Offer { catalogue: app.catalogue.clone(), engines, quota_left, region_left, name_taken })
+    Ok(Offer { catalogue: app.catalogue.clone(), engines: engine_offers(app, &region.id), quota_left, region_left, name_taken })
 }
 
 #[expect(
@@ -245,6 +247,15 @@ async fn offer(app: &App, tx: &mut PgConnection, quota_left: Quota, region: &str
 )]
 fn over(amount: u64, factor: f64) -> u64 {
     (amount as f64 * factor) as u64
+}
+
+/// The region that was chosen, else the first.
+fn region_of<'a>(app: &'a App, region: &str) -> anyhow::Result<&'a Region> {
+    app.catalogue.region(region).or(app.catalogue.regions.first()).ok_or_else(|| anyhow::anyhow!("the catalogue has no region"))
+}
+
+fn engine_offers(app: &App, region: &str) -> Vec<EngineOffer> {
+    EngineKind::ALL.into_iter().map(|kind| engine_offer(app, region, kind)).collect()
 }
 
 fn engine_offer(app: &App, region: &str, kind: EngineKind) -> EngineOffer {

@@ -2,8 +2,15 @@
 //! given: it never spawns a process and never opens a path itself.
 
 pub mod postgresql;
+pub mod redis;
+mod service;
+#[cfg(test)]
+mod testing;
 
-use super::platform::{Lease, NodeSpec, Platform};
+use super::{
+    crypto::derived::Passwords,
+    platform::{Lease, NodeSpec, Platform},
+};
 use crate::model::{engine::EngineKind, log::LogEntry};
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -53,7 +60,7 @@ pub struct Tls {
 /// With what a node is known to another as one of the same datastore.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
-    /// A certificate whose common name is [`Engine::replication_user`].
+    /// A certificate whose common name is [`Replication::user`].
     pub certificate_pem: String,
     /// Its key.
     pub key_pem: SecretString,
@@ -83,7 +90,7 @@ pub struct Health {
     pub receives: bool,
     /// Those that follow it.
     pub followers: Vec<Follower>,
-    /// Whether transactions refuse writes unless they ask for them: see [`Engine::set_read_only`].
+    /// Whether writes are refused but for those that free space: see [`Engine::set_read_only`].
     pub read_only: bool,
     /// When it was started.
     pub started_at: OffsetDateTime,
@@ -107,20 +114,11 @@ pub struct Follower {
     pub lag_bytes: u64,
 }
 
-/// A database product. Every act is an "ensure": doing it again ends in the same state.
+/// How the nodes of a product follow one another: a primary takes writes, replicas have what it has. Every act is an "ensure".
 #[async_trait]
-pub trait Engine: Send + Sync {
-    /// Which.
-    fn kind(&self) -> EngineKind;
-
-    /// Majors that are installed where the platform's nodes live, newest first.
-    async fn installed(&self, platform: &dyn Platform) -> Vec<Installed>;
-
-    /// Makes an empty data directory. Repeats a half-done one from nothing, never touches a finished one.
-    async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()>;
-
+pub trait Replication: Send + Sync {
     /// The user as whom replicas come to their primary.
-    fn replication_user(&self) -> &'static str;
+    fn user(&self) -> &'static str;
 
     /// Makes a replica's data directory a copy of what its running primary has, so that it follows when it is started.
     /// Repeats a half-done one from nothing, never touches a finished one.
@@ -138,6 +136,24 @@ pub trait Engine: Send + Sync {
 
     /// Makes a running replica a primary, and returns when it takes writes. The old one is fenced: that is the caller's to know.
     async fn promote(&self, site: Site<'_>) -> anyhow::Result<()>;
+}
+
+/// A database product. Every act is an "ensure": doing it again ends in the same state.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Which.
+    fn kind(&self) -> EngineKind;
+
+    /// Majors that are installed where the platform's nodes live, newest first.
+    async fn installed(&self, platform: &dyn Platform) -> Vec<Installed>;
+
+    /// Makes an empty data directory. Repeats a half-done one from nothing, never touches a finished one.
+    async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()>;
+
+    /// How it replicates; `None` where Granary runs it on one node alone.
+    fn replication(&self) -> Option<&dyn Replication> {
+        None
+    }
 
     /// Writes configuration and certificates. A running server takes up what it can with [`Engine::reload`].
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()>;
@@ -151,8 +167,8 @@ pub trait Engine: Send + Sync {
     /// Has the running server take up changed files.
     async fn reload(&self, site: Site<'_>) -> anyhow::Result<()>;
 
-    /// Has the server refuse writes, cutting sessions that may be writing, or admit them again; outlives a restart. A
-    /// session that asks for it can still write: that is how a user frees space.
+    /// Has the server refuse writes, those of sessions that are there included, or admit them again; outlives a restart.
+    /// There is a way to free space all the same, which `EngineKind::frees_space_by` tells.
     async fn set_read_only(&self, site: Site<'_>, on: bool) -> anyhow::Result<()>;
 
     /// Takes from PUBLIC what tenants must not have, makes Granary's own roles.
@@ -168,7 +184,7 @@ pub trait Engine: Send + Sync {
     /// Makes the user, or gives it this password.
     async fn ensure_user(&self, site: Site<'_>, user: &str, verifier: &SecretString) -> anyhow::Result<()>;
 
-    /// Makes the database with this owner.
+    /// Makes the database with this owner. Nothing to do where databases are there from the start.
     async fn ensure_database(&self, site: Site<'_>, database: &str, owner: &str) -> anyhow::Result<()>;
 
     /// Asks the server how it is. At most 5 s.
@@ -179,9 +195,9 @@ pub trait Engine: Send + Sync {
 }
 
 /// The engines Granary can run. Besides the system's own programs they look in these roots, each as `make engines`
-/// lays them: `<root>/<engine id>/<version>/bin`.
+/// lays them: `<root>/<engine id>/<version>/bin`. Without passwords they can only look for programs.
 #[must_use]
-pub fn all(roots: &[PathBuf]) -> Vec<Arc<dyn Engine>> {
+pub fn all(roots: &[PathBuf], passwords: Option<&Passwords>) -> Vec<Arc<dyn Engine>> {
     let of = |kind: EngineKind| roots.iter().map(|root| root.join(kind.id())).collect();
-    vec![Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql)))]
+    vec![Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql))), Arc::new(redis::Redis::new(of(EngineKind::Redis), passwords.cloned()))]
 }

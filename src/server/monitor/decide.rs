@@ -1,7 +1,7 @@
 //! What follows from what was seen: a pure function of one datastore's state.
 
 use crate::{
-    model::storage::Storage,
+    model::{engine::EngineKind, storage::Storage},
     server::{
         engine::Health,
         platform::{Presence, Route, Space},
@@ -24,9 +24,8 @@ pub const PRIMARY: &str = "answers as primary";
 pub const REPLICA: &str = "follows the primary";
 /// What people are told of a replica that has lost its primary a moment ago.
 const WAITS: &str = "waits for the primary";
-/// What people are told of a primary that must not fill its storage.
-const READ_ONLY: &str = "answers as primary, read-only: its storage is nearly full. To free some, a session may write after \
-    SET default_transaction_read_only = off";
+/// What people are told of a primary that must not fill its storage, before how it is done.
+const READ_ONLY: &str = "answers as primary, read-only: its storage is nearly full. To free some:";
 
 /// What was seen of a node.
 #[derive(Debug, Clone)]
@@ -48,6 +47,8 @@ pub struct NodeSeen {
 /// What was seen of a datastore.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    /// Its engine.
+    pub engine: EngineKind,
     /// Its nodes.
     pub nodes: Vec<NodeSeen>,
     /// The storage of each, as it was wanted.
@@ -103,7 +104,7 @@ pub fn serves(node: &NodeSeen) -> bool {
 /// Decides. Death is acted on; silence of a living server is only noted, since it may be recovering or busy.
 #[must_use]
 pub fn decide(seen: &Seen) -> Verdict {
-    let nodes: Vec<Note> = seen.nodes.iter().map(note).collect();
+    let nodes: Vec<Note> = seen.nodes.iter().map(|node| note(node, seen.engine)).collect();
     let primary = seen.nodes.iter().zip(&nodes).find(|(node, _)| node.primary);
     let (mut note, served) = match primary {
         Some((seen, note)) => (note.clone(), serves(seen)),
@@ -130,13 +131,14 @@ pub fn decide(seen: &Seen) -> Verdict {
     Verdict { note, nodes, intent }
 }
 
-fn note(node: &NodeSeen) -> Note {
+fn note(node: &NodeSeen, engine: EngineKind) -> Note {
+    let read_only = || format!("{READ_ONLY} {}", engine.frees_space_by());
     let (state, detail) = match (&node.presence, &node.answer) {
         (Presence::Dead, _) => ("down", "the server's processes are gone"),
         (Presence::Unknown(why), _) | (_, Some(Err(why))) => ("unreachable", why.as_str()),
         (_, None) => ("unreachable", "the server was not asked"),
         (_, Some(Ok(health))) => match (node.primary, health.writable, health.receives) {
-            (true, true, _) if health.read_only => ("healthy", READ_ONLY),
+            (true, true, _) if health.read_only => return Note { state: "healthy", detail: read_only() },
             (true, true, _) => ("healthy", PRIMARY),
             (true, false, _) => ("unreachable", "the server answers, but it is not a writable primary"),
             (false, true, _) => ("unreachable", "the server answers, but it is no replica: it takes writes of its own"),
@@ -215,7 +217,14 @@ mod tests {
     fn well(nodes: u8) -> Seen {
         let slots: Vec<u8> = (0..nodes).collect();
         let nodes = slots.iter().map(|slot| node(*slot)).collect();
-        Seen { nodes, storage: Storage::Ephemeral { gb: 5 }, edge: RUNS, open: Some(routes(&slots)), wanted: routes(&slots) }
+        Seen {
+            engine: EngineKind::PostgreSql,
+            nodes,
+            storage: Storage::Ephemeral { gb: 5 },
+            edge: RUNS,
+            open: Some(routes(&slots)),
+            wanted: routes(&slots),
+        }
     }
 
     /// All are well but the one of this slot; routes are wanted to those that serve.

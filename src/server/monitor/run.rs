@@ -188,7 +188,7 @@ async fn see(app: &App, plan: &Plan, nodes: &[NodeSpec], known: &mut Known) -> a
     };
     let serving: Vec<u8> = nodes.iter().filter(|node| serves(node)).map(|node| node.slot).collect();
     let wanted = plan.routes(&serving);
-    Ok(Seen { nodes, storage: plan.storage.clone(), edge, open, wanted })
+    Ok(Seen { engine: plan.engine, nodes, storage: plan.storage.clone(), edge, open, wanted })
 }
 
 /// Records the wish; a job acts on it. One that failed is tried again from time to time, so that nothing is started in

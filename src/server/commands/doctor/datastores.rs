@@ -41,10 +41,11 @@ pub(super) async fn look(
 
 fn needs(report: &mut Report, datastore: &checkup::Datastore, installed: &BTreeMap<EngineKind, Vec<Installed>>) {
     let checkup::Datastore { id, name, engine, version, made } = datastore;
-    let found = EngineKind::ALL.into_iter().find(|kind| kind.id() == engine).and_then(|kind| installed.get(&kind));
-    if !found.is_some_and(|found| found.iter().any(|i| i.major == *version)) {
+    let kind = EngineKind::ALL.into_iter().find(|kind| kind.id() == engine);
+    if !kind.and_then(|kind| installed.get(&kind)).is_some_and(|found| found.iter().any(|i| i.major == *version)) {
+        let package = kind.map_or_else(|| engine.clone(), |kind| kind.package(Some(version)));
         let what = format!("“{name}” needs {engine} {version}, whose programs are not installed.");
-        report.problem("programs", what, format!("Install them again (on Debian: apt install {engine}-{version}); no other version can open it."));
+        report.problem("programs", what, format!("Install them again (on Debian: apt install {package}); no other version can open it."));
     }
     if *made && let Err(error) = survey::check_user(*id) {
         let what = format!("The system user of “{name}” is not right: {error:#}.");

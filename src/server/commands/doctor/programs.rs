@@ -54,19 +54,20 @@ pub(super) async fn of_engines(report: &mut Report, config: &Config, survey: Opt
     let Some(platform) = survey.map(Survey::platform) else { return BTreeMap::new() };
     haproxy(report, &platform).await;
     let mut installed = BTreeMap::new();
-    for (kind, engine) in assemble::engines(&config.home) {
-        let found = engine.installed(&platform).await;
-        if found.is_empty() {
-            report.problem(
-                AREA,
-                format!("No version of {kind} is installed, so no datastore can be made or run."),
-                "On Debian: apt install postgresql.",
-            );
-        } else {
-            let versions: Vec<_> = found.iter().map(|i| i.full.as_str()).collect();
-            report.ok(AREA, format!("{kind} {} can be run.", versions.join(", ")));
+    for (kind, engine) in assemble::engines(&config.home, None) {
+        installed.insert(kind, engine.installed(&platform).await);
+    }
+    let none_at_all = installed.values().all(Vec::is_empty);
+    for (kind, found) in &installed {
+        let versions: Vec<_> = found.iter().map(|i| i.full.as_str()).collect();
+        let what = format!("No version of {kind} is installed, so no datastore of it can be made or run.");
+        let advice = format!("On Debian: apt install {}.", kind.package(None));
+        match (versions.is_empty(), none_at_all) {
+            (false, _) => report.ok(AREA, format!("{kind} {} can be run.", versions.join(", "))),
+            (true, true) => report.problem(AREA, what, advice),
+            // Who wants no such datastores needs no such programs; a datastore without its programs is told of each by itself.
+            (true, false) => report.warning(AREA, what, advice),
         }
-        installed.insert(kind, found);
     }
     installed
 }

@@ -258,7 +258,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::engine::postgresql::testing::node;
+    use crate::server::engine::testing::node;
     use std::path::PathBuf;
 
     fn paths() -> NodePaths {

@@ -5,7 +5,10 @@ use super::{
     session::{MAINTENANCE, Session, is_starting},
 };
 use crate::server::{
-    engine::Site,
+    engine::{
+        Site,
+        service::{self, POLL},
+    },
     platform::{File, Presence, Program, Signal},
 };
 use anyhow::{Context, bail, ensure};
@@ -25,10 +28,6 @@ const RECOVERY_LIMIT: Duration = Duration::from_mins(10);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// From the signal to the first session under the new configuration.
 const RELOAD_LIMIT: Duration = Duration::from_secs(10);
-/// How often a change is looked for: a start takes about 50 ms.
-const POLL: Duration = Duration::from_millis(3);
-/// How much of the log an error carries.
-const TAIL_BYTES: u64 = 3000;
 
 /// See [`crate::server::engine::Engine::initialise`].
 pub(super) async fn initialise(site: Site<'_>) -> anyhow::Result<()> {
@@ -152,17 +151,7 @@ pub(super) async fn stop(site: Site<'_>) -> anyhow::Result<()> {
 
 /// Stops the server cleanly within `limit`, else by fencing.
 pub(super) async fn stop_within(site: Site<'_>, limit: Duration) -> anyhow::Result<()> {
-    let Site { platform, lease, node, .. } = site;
-    platform.signal(lease, node, Signal::Interrupt).await?;
-    let asked = Instant::now();
-    while platform.presence(node).await != Presence::Dead {
-        if asked.elapsed() > limit {
-            tracing::warn!(node = %node.id, "the server did not stop within {} s: killing it", limit.as_secs());
-            return platform.fence(lease, node).await;
-        }
-        sleep(POLL).await;
-    }
-    Ok(())
+    service::stop(site, Signal::Interrupt, limit).await
 }
 
 /// Returns once new sessions run under the new files. Files with an error are not taken up at all: on its own the server
@@ -217,7 +206,7 @@ async fn loaded_at(site: Site<'_>) -> anyhow::Result<OffsetDateTime> {
 }
 
 async fn tail(site: Site<'_>) -> String {
-    site.platform.tail(site.node, SERVICE, TAIL_BYTES).await
+    service::tail(site, SERVICE).await
 }
 
 pub(super) fn text(path: &Path) -> String {

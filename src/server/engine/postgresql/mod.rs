@@ -15,11 +15,9 @@ mod replica;
 mod session;
 mod sizing;
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
 
-use super::{Engine, Health, Installed, Position, Settings, Site};
+use super::{Engine, Health, Installed, Position, Replication, Settings, Site};
 use crate::{
     model::{engine::EngineKind, log::LogEntry},
     server::{
@@ -76,28 +74,8 @@ impl Engine for PostgreSql {
         control::initialise(site).await
     }
 
-    fn replication_user(&self) -> &'static str {
-        REPLICATION
-    }
-
-    async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
-        replica::copy(site, primary).await
-    }
-
-    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()> {
-        replica::rejoin(site, primary, anew).await
-    }
-
-    async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
-        promotion::position(site).await
-    }
-
-    async fn settle(&self, site: Site<'_>) -> anyhow::Result<()> {
-        promotion::settle(site).await
-    }
-
-    async fn promote(&self, site: Site<'_>) -> anyhow::Result<()> {
-        promotion::promote(site).await
+    fn replication(&self) -> Option<&dyn Replication> {
+        Some(self)
     }
 
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {
@@ -149,5 +127,32 @@ impl Engine for PostgreSql {
 
     async fn log(&self, platform: &dyn Platform, node: &NodeSpec, bytes: u64) -> Vec<LogEntry> {
         log::entries(&platform.tail(node, SERVICE, bytes).await)
+    }
+}
+
+#[async_trait]
+impl Replication for PostgreSql {
+    fn user(&self) -> &'static str {
+        REPLICATION
+    }
+
+    async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+        replica::copy(site, primary).await
+    }
+
+    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()> {
+        replica::rejoin(site, primary, anew).await
+    }
+
+    async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
+        promotion::position(site).await
+    }
+
+    async fn settle(&self, site: Site<'_>) -> anyhow::Result<()> {
+        promotion::settle(site).await
+    }
+
+    async fn promote(&self, site: Site<'_>) -> anyhow::Result<()> {
+        promotion::promote(site).await
     }
 }

@@ -24,7 +24,7 @@ const POSITION: &str = "SELECT greatest((SELECT timeline_id FROM pg_control_chec
         (SELECT ('x' || max(substr(name, 1, 8)))::bit(32)::integer FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'))::bigint,
     greatest(pg_wal_lsn_diff(coalesce(pg_last_wal_receive_lsn(), '0/0'), '0/0'), pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0'))::bigint";
 
-/// See [`crate::server::engine::Engine::position`].
+/// See [`crate::server::engine::Replication::position`].
 pub(super) async fn position(site: Site<'_>) -> anyhow::Result<Position> {
     if site.platform.presence(site.node).await == Presence::Dead {
         return end_of_log(site).await;
@@ -60,7 +60,7 @@ fn lsn(text: &str) -> Option<u64> {
     Some(u64::from_str_radix(high, 16).ok()? << 32 | u64::from_str_radix(low, 16).ok()?)
 }
 
-/// See [`crate::server::engine::Engine::settle`].
+/// See [`crate::server::engine::Replication::settle`].
 pub(super) async fn settle(site: Site<'_>) -> anyhow::Result<()> {
     let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
     // It may take longer than any statement of ours does otherwise.
@@ -68,7 +68,7 @@ pub(super) async fn settle(site: Site<'_>) -> anyhow::Result<()> {
     session.act("CHECKPOINT").await
 }
 
-/// See [`crate::server::engine::Engine::promote`].
+/// See [`crate::server::engine::Replication::promote`].
 pub(super) async fn promote(site: Site<'_>) -> anyhow::Result<()> {
     let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
     let begun = Instant::now();

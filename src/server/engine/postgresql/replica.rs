@@ -21,7 +21,7 @@ const HAS_SLOT: &str = "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1"
 /// Keeps the log from now on, not from the replica's first visit on.
 const MAKE_SLOT: &str = "SELECT slot_name::text FROM pg_create_physical_replication_slot($1, true)";
 
-/// See [`crate::server::engine::Engine::copy`].
+/// See [`crate::server::engine::Replication::copy`].
 pub(super) async fn copy(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
     let Site { platform, lease, node, programs } = site;
     if platform.has_file(node, control::MARK).await? {
@@ -51,7 +51,7 @@ pub(super) async fn copy(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<(
     control::finish(site).await
 }
 
-/// See [`crate::server::engine::Engine::rejoin`].
+/// See [`crate::server::engine::Replication::rejoin`].
 pub(super) async fn rejoin(site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()> {
     let Site { platform, lease, node, .. } = site;
     if !platform.has_file(node, control::MARK).await? {

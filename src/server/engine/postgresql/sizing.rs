@@ -61,7 +61,7 @@ impl Sizing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::storage::Storage, server::engine::postgresql::testing::node};
+    use crate::{model::storage::Storage, server::engine::testing::node};
 
     fn sizing(ram_mb: u64, vcpus: u32, gb: u32) -> Sizing {
         Sizing::of(&NodeSpec { ram_mb, vcpus, storage: Storage::Ephemeral { gb }, ..node() })

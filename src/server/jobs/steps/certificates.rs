@@ -62,8 +62,9 @@ async fn certify(cx: &Context<'_>, tx: &mut PgConnection, ca_pem: &str, ca_key: 
         cx.keep(tx, &key(node.slot), &issued.key_pem).await?;
         db::lifecycle::set_certificate_end(tx, cx.plan.id, issued.not_after).await?;
     }
+    let Some(replication) = cx.engine()?.replication() else { return Ok(()) };
     // A client alone: nobody is reached under this name.
-    let replication = CertificateRequest { common_name: cx.engine()?.replication_user().to_owned(), names: Vec::new(), addresses: Vec::new() };
+    let replication = CertificateRequest { common_name: replication.user().to_owned(), names: Vec::new(), addresses: Vec::new() };
     let issued = authority::issue(ca_pem, ca_key, &replication, cx.app.clock.now())?;
     cx.keep(tx, REPLICATION_CERTIFICATE, &issued.certificate_pem.clone().into()).await?;
     cx.keep(tx, REPLICATION_KEY, &issued.key_pem).await

@@ -12,7 +12,7 @@ use super::kind::{JobKind, Step};
 use crate::server::{
     crypto::keyring::Keyring,
     db::{self, jobs::Leased, plan::Plan},
-    engine::{ClientTls, Engine, Settings, Site, Tls},
+    engine::{ClientTls, Engine, Replication, Settings, Site, Tls},
     platform::{Lease, NodeSpec, Platform},
     state::App,
 };
@@ -83,6 +83,10 @@ impl Context<'_> {
 
     fn engine(&self) -> anyhow::Result<&dyn Engine> {
         self.app.engine(self.plan.engine)
+    }
+
+    fn replicating(&self) -> anyhow::Result<&dyn Replication> {
+        self.engine()?.replication().with_context(|| format!("Granary runs {} on one node alone", self.plan.engine))
     }
 
     fn site<'a>(&'a self, node: &'a NodeSpec) -> anyhow::Result<Site<'a>> {

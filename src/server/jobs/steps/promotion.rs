@@ -29,13 +29,13 @@ pub(super) async fn step_down(cx: &Context<'_>) -> anyhow::Result<()> {
         let health = cx.engine()?.check(cx.platform()?, &next).await.context("the replica does not answer")?;
         ensure!(health.receives, "the replica does not follow the primary now, so it does not have everything");
         // While clients still write: what is left to write at the stop is little then.
-        cx.engine()?.settle(cx.site(&old)?).await?;
+        cx.replicating()?.settle(cx.site(&old)?).await?;
         close_primary(cx).await?;
         cx.engine()?.stop(cx.site(&old)?).await?;
     }
-    let last = cx.engine()?.position(cx.site(&old)?).await?;
+    let last = cx.replicating()?.position(cx.site(&old)?).await?;
     let begun = Instant::now();
-    while cx.engine()?.position(cx.site(&next)?).await? < last {
+    while cx.replicating()?.position(cx.site(&next)?).await? < last {
         ensure!(begun.elapsed() < ARRIVAL, "the last words of the primary did not arrive at the replica within {} s", ARRIVAL.as_secs());
         sleep(POLL).await;
     }
@@ -68,7 +68,7 @@ pub(super) async fn elect(cx: &Context<'_>) -> anyhow::Result<()> {
     }
     let mut best = None;
     for node in cx.replicas() {
-        match cx.engine()?.position(cx.site(&node)?).await {
+        match cx.replicating()?.position(cx.site(&node)?).await {
             Ok(position) if best.as_ref().is_none_or(|(most, _)| position > *most) => best = Some((position, node.id)),
             Ok(_) => {}
             Err(error) => tracing::warn!(node = %node.id, "it has no say in the election: {error:#}"),
@@ -87,7 +87,7 @@ pub(super) async fn promote(cx: &Context<'_>) -> anyhow::Result<()> {
     let Some(next) = wanted(cx) else { return Ok(()) };
     let old = cx.primary()?;
     cx.platform()?.fence(cx.lease, &old).await?;
-    cx.engine()?.promote(cx.site(&next)?).await?;
+    cx.replicating()?.promote(cx.site(&next)?).await?;
     let mut tx = cx.transaction().await?;
     db::lifecycle::promoted(&mut tx, cx.plan.id, next.id).await?;
     tx.commit().await?;

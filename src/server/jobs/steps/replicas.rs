@@ -19,7 +19,7 @@ pub(super) async fn copy(cx: &Context<'_>) -> anyhow::Result<()> {
     // Their copies are read from one server, but the time goes into writing them.
     try_join_all(all.iter().map(|node| async {
         cx.platform()?.ensure_node(cx.lease, node).await?;
-        cx.engine()?.copy(cx.site(node)?, &primary).await?;
+        cx.replicating()?.copy(cx.site(node)?, &primary).await?;
         cx.engine()?.start(cx.site(node)?).await?;
         until_it_follows(cx, node, FOLLOWS).await.map(drop)
     }))
@@ -37,7 +37,7 @@ pub(super) async fn rejoin(cx: &Context<'_>) -> anyhow::Result<()> {
         }
         cx.platform()?.ensure_node(cx.lease, node).await?;
         // What does not help twice does not help.
-        cx.engine()?.rejoin(cx.site(node)?, &primary, cx.job.attempt >= 2).await?;
+        cx.replicating()?.rejoin(cx.site(node)?, &primary, cx.job.attempt >= 2).await?;
         cx.engine()?.start(cx.site(node)?).await?;
         until_it_follows(cx, node, FOLLOWS).await.map(drop)
     }))

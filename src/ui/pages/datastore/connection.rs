@@ -4,8 +4,7 @@ use crate::{
     error::AppError,
     model::{
         datastore::{DatastoreView, EndpointKind},
-        engine::EngineKind,
-        snippet::{Connection, Snippet, postgresql},
+        snippet::{Connection, Snippet},
     },
     server_fns::datastore::{connection::assistant, reveal::Reveal},
     ui::{
@@ -19,14 +18,6 @@ use uuid::Uuid;
 /// What the snippets are made of; `None` until there is something to connect to.
 pub(super) async fn connection(view: &DatastoreView, endpoint: EndpointKind) -> Result<Option<Connection>, AppError> {
     if view.endpoints.is_empty() || view.ca.is_none() { Ok(None) } else { assistant(view.row.id, endpoint).await.map(Some) }
-}
-
-/// The snippets of the datastore's engine.
-pub(super) fn snippets(engine: EngineKind, connection: &Connection) -> Vec<Snippet> {
-    match engine {
-        EngineKind::PostgreSql => postgresql(connection),
-        EngineKind::MariaDb | EngineKind::MySql | EngineKind::Redis => Vec::new(),
-    }
 }
 
 /// Snippets as views of a switcher; `place` keeps their ids apart from those of another one.

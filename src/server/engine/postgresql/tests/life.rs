@@ -6,7 +6,8 @@ use crate::{
     server::{
         engine::{
             Engine,
-            postgresql::{SERVICE, config, control, testing::Direct},
+            postgresql::{SERVICE, config, control},
+            testing::Direct,
         },
         platform::{Dial, File, NodeSpec, Platform, Presence, Program},
     },

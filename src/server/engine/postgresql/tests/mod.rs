@@ -5,16 +5,16 @@ mod attacks;
 mod life;
 mod trojans;
 
-use super::{
-    PostgreSql, SERVICE,
-    testing::{Direct, node},
-};
+use super::{PostgreSql, SERVICE};
 use crate::server::{
     crypto::{
         authority::{self, Authority, CertificateRequest},
         random,
     },
-    engine::{Engine, Installed, Settings, Site, Tls},
+    engine::{
+        Engine, Installed, Settings, Site, Tls,
+        testing::{Direct, node},
+    },
     platform::{File, Lease, NodeSpec, Platform, Presence},
 };
 use secrecy::{ExposeSecret, SecretString};

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        connection::{Password, connection, snippets, switches},
+        connection::{Password, connection, switches},
         show::show,
     },
     Tab,
@@ -12,7 +12,7 @@ use crate::{
         datastore::{DatastoreView, Endpoint, EndpointKind},
         format,
         job::{JobState, JobView},
-        snippet::Connection,
+        snippet::{Connection, snippets},
         status::Status,
         storage::Storage,
     },
@@ -86,7 +86,7 @@ fn Endpoints(view: DatastoreView, connection: Option<Connection>) -> impl IntoVi
         .into_iter()
         .filter_map(|switch| {
             let label = match switch.id.as_str() {
-                "psql" => "CLI",
+                "cli" => "CLI",
                 "url" => "URL",
                 "env" => "env",
                 _ => return None,

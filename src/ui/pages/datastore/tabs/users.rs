@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        connection::{Password, connection, snippets, switches},
+        connection::{Password, connection, switches},
         show::show,
     },
     Tab,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     model::{
         datastore::{CaView, DatastoreView, EndpointKind},
-        snippet::Connection,
+        snippet::{Connection, snippets},
     },
     ui::{
         components::{Card, Copy, EmptyState, Fact, Glyph, Icon, Switcher},
@@ -55,8 +55,9 @@ fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
         connection.host,
         connection.port
     );
+    let owns = view.row.engine.first_database().map_or("It owns the first database.", |numbered| numbered.words);
     view! {
-        <Card id="users" title="Admin user" lead="Made with the datastore. It owns the first database.">
+        <Card id="users" title="Admin user" lead=format!("Made with the datastore. {owns}")>
             <dl class="facts">
                 <Fact name="User">
                     <code>{connection.user}</code>

@@ -3,7 +3,7 @@
 use super::form::{checked, error, name};
 use crate::{
     error::FieldErrors,
-    model::{draft::Draft, format, names, offer::Offer, topology::Topology},
+    model::{draft::Draft, engine::EngineKind, format, names, offer::Offer, topology::Topology},
     ui::components::{FieldError, Glyph, Icon, Rule},
 };
 use leptos::prelude::*;
@@ -21,15 +21,16 @@ pub(super) fn Configuration(
     let max_tags = offer.catalogue.limits.max_tags;
     let name_hint = format!("Letters, digits, - and _; up to {} characters. It can be changed later.", names::DATASTORE_NAME_MAX);
     let tags_hint = format!("Optional, separated by commas, at most {max_tags}: production, team:payments");
+    let topologies = draft.engine.parse::<EngineKind>().map_or(&Topology::ALL[..], EngineKind::topologies);
     view! {
         {checked("name", "Name", &name_hint, &draft.name, &errors, Rule::Name)}
         {checked("tags", "Tags", &tags_hint, &draft.tags, &errors, Rule::Tags(max_tags))}
         <fieldset class="choices" id="topology" aria-describedby="topology-error">
             <legend>"Topology"</legend>
             <div class="choice-grid">
-                {Topology::ALL
-                    .into_iter()
-                    .map(|topology| {
+                {topologies
+                    .iter()
+                    .map(|&topology| {
                         let checked = draft.topology == topology.id();
                         view! { <TopologyCard topology checked /> }
                     })

@@ -28,6 +28,8 @@ pub(super) fn Databases(
 ) -> impl IntoView {
     let available: Vec<_> = offer.engines.iter().filter(|e| e.unavailable.is_none()).cloned().collect();
     let chosen = draft.engine.clone();
+    let follows = if available.len() > 1 { " One of another database is replaced by the newest of the one you chose." } else { "" };
+    let hint = format!("All databases of a datastore share its version. These are the versions installed on this machine.{follows}");
     view! {
         <fieldset class="choices" id="engine" aria-describedby="engine-error">
             <legend>"Database"</legend>
@@ -45,7 +47,7 @@ pub(super) fn Databases(
         </fieldset>
         <div class="field">
             <label for="version">"Version"</label>
-            <FieldHint id="version" text="All databases of a datastore share its version. These are the versions installed on this machine." />
+            <FieldHint id="version" text=hint />
             <select
                 id="version"
                 name=name("version")

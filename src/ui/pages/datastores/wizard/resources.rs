@@ -4,6 +4,7 @@ use super::{
     choices::Choices,
     form::{checked, error, name},
     live::EphemeralSize,
+    review::first_database,
 };
 use crate::{
     error::FieldErrors,
@@ -36,7 +37,7 @@ pub(super) fn Resources(
         <fieldset class="group">
             <legend>"First database"</legend>
             <div class="columns">
-                {checked("database", "Database name", "Small letters, digits and _.", &draft.database, &errors, Rule::Identifier("database".to_owned()))}
+                <FirstDatabase draft=draft.clone() errors=errors.clone() />
                 {checked("user", "Admin user", "Its password is generated.", &draft.user, &errors, Rule::Identifier("user".to_owned()))}
             </div>
         </fieldset>
@@ -55,6 +56,23 @@ pub(super) fn Resources(
             <FieldError id="allow" error=error(&errors, "allow") />
         </fieldset>
     }
+}
+
+/// Its name, where the engine gives it one.
+#[component]
+fn FirstDatabase(draft: Draft, errors: FieldErrors) -> impl IntoView {
+    let Some(numbered) = first_database(&draft) else {
+        let rule = Rule::Identifier("database".to_owned());
+        return checked("database", "Database name", "Small letters, digits and _.", &draft.database, &errors, rule).into_any();
+    };
+    view! {
+        <div class="field" id="database">
+            // A name that was typed for another engine comes back with it.
+            <input type="hidden" name=name("database") value=draft.database />
+            <p class="hint">{numbered.words}</p>
+        </div>
+    }
+    .into_any()
 }
 
 #[component]

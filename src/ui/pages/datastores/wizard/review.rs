@@ -4,7 +4,7 @@ use super::choices::{Choices, find};
 use crate::model::{
     catalogue::Quota,
     draft::{self, Draft, Step},
-    engine::EngineKind,
+    engine::{EngineKind, NumberedDatabase},
     names,
     topology::Topology,
 };
@@ -18,6 +18,11 @@ pub(super) struct Line {
     pub value: Option<String>,
     /// Id of its field.
     pub field: &'static str,
+}
+
+/// The first database where the chosen engine needs no name for it.
+pub(super) fn first_database(draft: &Draft) -> Option<NumberedDatabase> {
+    draft.engine.parse::<EngineKind>().ok().and_then(EngineKind::first_database)
 }
 
 /// The lines of a step.
@@ -42,7 +47,7 @@ pub(super) fn lines(draft: &Draft, choices: &Choices, step: Step) -> Vec<Line> {
         Step::Resources => vec![
             line("Instance type", "flavor", find(&choices.flavors, &draft.flavor).map(|f| format!("{}: {}", f.name, f.detail))),
             line("Storage", "storage", storage(draft, choices)),
-            line("First database", "database", typed(&draft.database)),
+            line("First database", "database", first_database(draft).map_or_else(|| typed(&draft.database), |it| Some(it.name.to_owned()))),
             line("Admin user", "user", typed(&draft.user)),
             line("Trusted source", "allow", Some(typed(&draft.allow).unwrap_or_else(|| "none: nobody can connect yet".to_owned()))),
         ],

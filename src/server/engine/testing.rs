@@ -1,5 +1,5 @@
-//! Nodes for the tests of this engine: real servers in a temporary directory, as the user `postgres` when the tests run
-//! as root. The least that this engine needs of a platform; edges cannot be had here.
+//! Nodes for the tests of engines: real servers in a temporary directory, as the user `postgres` when the tests run
+//! as root. The least that an engine needs of a platform; edges cannot be had here.
 
 use crate::{
     model::storage::{Enforcement, Storage},

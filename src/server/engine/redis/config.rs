@@ -1,0 +1,212 @@
+//! The text of a node's configuration. Pure: what is written depends on nothing but the arguments.
+
+use super::{ADMIN, SOCKET, admin::OWN_RIGHTS, sizing::Sizing};
+use crate::server::{
+    engine::Settings,
+    platform::{File, NodePaths, NodeSpec},
+};
+use secrecy::{ExposeSecret, SecretString};
+use std::path::Path;
+
+/// The main file's name in the node's configuration directory.
+pub(super) const MAIN: &str = "redis.conf";
+/// The lines of Granary's own users, beside it.
+pub(super) const OWN_USERS: &str = "granary.acl";
+/// All users, in the node's data directory: the server writes it.
+pub(super) const USERS: &str = "users.acl";
+/// Whether writes are refused; beside the main file and not written with it, so that a new configuration changes nothing of that.
+const STORAGE: &str = "storage.conf";
+const CA: &str = "ca.crt";
+const CERTIFICATE: &str = "server.crt";
+const KEY: &str = "server.key";
+
+/// The `maxmemory` that refuses writes: less than an empty server takes. 0 would be no limit at all.
+pub(super) const NO_MORE: &str = "1";
+
+/// Everything in the node's configuration directory.
+pub(super) fn files(node: &NodeSpec, paths: &NodePaths, own_verifier: &SecretString, settings: &Settings) -> Vec<File> {
+    let open = |name: &str, text: String| File { name: name.to_owned(), content: text.into_bytes(), secret: false };
+    let secret = |name: &str, text: &str| File { name: name.to_owned(), content: text.as_bytes().to_vec(), secret: true };
+    vec![
+        open(MAIN, main(node, paths)),
+        secret(OWN_USERS, &own_users(own_verifier)),
+        open(CA, settings.tls.ca_pem.clone()),
+        open(CERTIFICATE, settings.tls.certificate_pem.clone()),
+        secret(KEY, settings.tls.key_pem.expose_secret()),
+    ]
+}
+
+/// `redis.conf`. What is not said is the server's default.
+fn main(node: &NodeSpec, paths: &NodePaths) -> String {
+    let mut text = Text(String::new());
+    text.section("Written by Granary; a change made here is lost.");
+    text.path("dir", &paths.data);
+    text.set("daemonize", "no");
+    text.set("set-proc-title", "no");
+    text.set("always-show-logo", "no");
+    text.path("unixsocket", &paths.run.join(SOCKET));
+    text.set("unixsocketperm", "700");
+    transport(&mut text, node, paths);
+    rights(&mut text, paths);
+    durability(&mut text);
+    memory(&mut text, Sizing::of(node));
+    text.section("Whether writes are refused, because the storage is nearly full. A pattern, so that it need not be there.");
+    text.text("include", &format!("{}/*{STORAGE}", literal(&paths.config)));
+    text.0
+}
+
+fn transport(text: &mut Text, node: &NodeSpec, paths: &NodePaths) {
+    text.section("Clients: TLS only. The edge holds long connections, so the server notices those that vanished.");
+    text.set("bind", node.address.ip());
+    text.set("port", 0);
+    text.set("tls-port", node.address.port());
+    for (name, path) in certificates(paths) {
+        text.path(name, Path::new(&path));
+    }
+    text.set("tls-auth-clients", "no");
+    text.set("tls-protocols", "\"TLSv1.2 TLSv1.3\"");
+    text.set("tls-replication", "yes");
+    text.set("tcp-keepalive", 60);
+    text.set("timeout", 0);
+}
+
+/// Where the server finds its certificates, by the name of the setting.
+pub(super) fn certificates(paths: &NodePaths) -> [(&'static str, String); 3] {
+    let at = |file: &str| paths.config.join(file).display().to_string();
+    [("tls-ca-cert-file", at(CA)), ("tls-cert-file", at(CERTIFICATE)), ("tls-key-file", at(KEY))]
+}
+
+fn rights(text: &mut Text, paths: &NodePaths) {
+    text.section("Who may do what. Whoever has not signed in may do nothing, so there is nothing left to protect by address.");
+    text.path("aclfile", &paths.data.join(USERS));
+    text.set("acllog-max-len", 128);
+    text.set("protected-mode", "no");
+    text.set("enable-protected-configs", "no");
+    text.set("enable-debug-command", "no");
+    text.set("enable-module-command", "no");
+}
+
+/// The log of changes is what data rests on, at most a second behind; snapshots are a second copy. One that fails is said in
+/// the server's log and stops nobody.
+fn durability(text: &mut Text) {
+    text.section("A log of changes, written to disk each second; snapshots besides.");
+    text.set("appendonly", "yes");
+    text.set("appendfsync", "everysec");
+    text.set("aof-load-truncated", "yes");
+    text.set("auto-aof-rewrite-percentage", 100);
+    text.set("auto-aof-rewrite-min-size", "64mb");
+    text.set("save", "3600 1 300 100 60 10000");
+    text.set("stop-writes-on-bgsave-error", "no");
+    // The log of changes is whole at the end; a snapshot would only make the stop long, and forbid it on a full disk.
+    text.set("shutdown-on-sigterm", "nosave");
+    text.set("shutdown-on-sigint", "nosave");
+}
+
+fn memory(text: &mut Text, size: Sizing) {
+    text.section("Memory, from the node's size. What is full says so: nothing is thrown away.");
+    text.set("maxmemory", size.maxmemory);
+    text.set("maxmemory-policy", "noeviction");
+    // Clients that do not read what they asked for are cut before they take the data's place.
+    text.set("maxmemory-clients", "25%");
+    text.set("maxclients", size.maxclients);
+    text.set("databases", 16);
+}
+
+/// The file that says whether writes are refused.
+pub(super) fn storage(read_only: bool) -> File {
+    let mut text = Text(String::new());
+    text.section("Written by Granary; a change made here is lost.");
+    if read_only {
+        text.set("maxmemory", NO_MORE);
+    }
+    File { name: STORAGE.to_owned(), content: text.0.into_bytes(), secret: false }
+}
+
+/// The lines of Granary's own users, and of `default`, whom whoever has not signed in is: off and without a password it can do
+/// nothing. It keeps its rights all the same, because the server reads its log of changes as this user: without them it would
+/// leave out every transaction and every script, and say nothing.
+fn own_users(own_verifier: &SecretString) -> String {
+    format!(
+        "user default off resetpass sanitize-payload ~* &* +@all\nuser {ADMIN} on sanitize-payload {} {OWN_RIGHTS}\n",
+        own_verifier.expose_secret()
+    )
+}
+
+/// A path, for a pattern that must mean no other one.
+fn literal(path: &Path) -> String {
+    path.display().to_string().chars().flat_map(|c| "*?[]\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// Lines of `redis.conf`.
+struct Text(String);
+
+impl Text {
+    fn section(&mut self, comment: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        self.0.extend([gap, "# ", comment, "\n"]);
+    }
+
+    /// A number or words, as they are.
+    fn set(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.0.extend([name, " ", &value.to_string(), "\n"]);
+    }
+
+    /// Any text, quoted: the server reads `\"` and `\\` inside.
+    fn text(&mut self, name: &str, value: &str) {
+        self.set(name, format_args!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")));
+    }
+
+    fn path(&mut self, name: &str, value: &Path) {
+        self.text(name, &value.display().to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::engine::{Tls, testing::node};
+    use std::path::PathBuf;
+
+    fn paths() -> NodePaths {
+        let under = |name| PathBuf::from("/srv/a \"quoted\" [place]").join(name);
+        NodePaths { data: under("data"), config: under("config"), run: under("run"), log: under("log") }
+    }
+
+    #[test]
+    fn paths_are_quoted_as_the_server_reads_them() {
+        let text = main(&node(), &paths());
+        assert!(text.contains("dir \"/srv/a \\\"quoted\\\" [place]/data\"\n"), "{text}");
+        assert!(text.contains("include \"/srv/a \\\"quoted\\\" \\\\[place\\\\]/config/*storage.conf\"\n"), "{text}");
+    }
+
+    #[test]
+    fn each_setting_is_said_once_and_what_refuses_writes_comes_last() {
+        let text = main(&node(), &paths());
+        let mut names: Vec<_> = text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).map(|l| l.split(' ').next().unwrap()).collect();
+        assert_eq!(names.last(), Some(&"include"));
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn r026_r036_nothing_listens_without_tls_and_only_at_the_private_address() {
+        let node = node();
+        let text = main(&node, &paths());
+        assert!(text.contains(&format!("\nbind {}\nport 0\ntls-port {}\n", node.address.ip(), node.address.port())), "{text}");
+    }
+
+    #[test]
+    fn only_the_key_and_granarys_own_users_are_secret() {
+        let tls = Tls { ca_pem: "ca".into(), certificate_pem: "certificate".into(), key_pem: "key".into() };
+        let files =
+            files(&node(), &paths(), &"#abc".into(), &Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None });
+        let secret: Vec<_> = files.iter().filter(|file| file.secret).map(|file| file.name.as_str()).collect();
+        assert_eq!(secret, ["granary.acl", "server.key"]);
+        assert_eq!(files.len(), 5);
+        let users = String::from_utf8(files[1].content.clone()).unwrap();
+        assert!(users.starts_with("user default off resetpass ") && !users.contains("nopass"), "{users}");
+        assert!(users.contains("\nuser granary_admin on sanitize-payload #abc resetkeys resetchannels -@all +ping "), "{users}");
+    }
+}
