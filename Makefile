@@ -104,6 +104,10 @@ lint: ## Check format, lints of both sides, documentation and dependencies; ever
 	@+cargo clippy --features hydrate --lib --target wasm32-unknown-unknown -- -D warnings
 	@+RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --no-deps --document-private-items --features ssr --lib
 
+.PHONY: engines
+engines: ## Fetch further majors of PostgreSQL into /opt/granary; MAJORS="16 17" for some
+	@scripts/engines.sh $(MAJORS)
+
 .PHONY: lighthouse
 lighthouse: release ## Measure the pages as users load them: performance and what they weigh, too
 	@E2E_PROGRAM=$(abspath $(TARGET))/release/granary E2E_SITE=$(CURDIR)/site LIGHTHOUSE=performance \
