@@ -377,7 +377,10 @@ mod tests {
     #[test]
     fn r042_where_databases_are_numbered_the_first_needs_no_name() {
         let of = |engine: &str, name: &str| database(&Draft { engine: engine.into(), database: name.into(), ..Draft::default() }).ok();
-        assert_eq!([of("redis", ""), of("redis", "app"), of("postgresql", "")], ["0", "0", ""].map(|it| Some(it.to_owned()).filter(|it| !it.is_empty())));
+        assert_eq!(
+            [of("redis", ""), of("redis", "app"), of("postgresql", "")],
+            ["0", "0", ""].map(|it| Some(it.to_owned()).filter(|it| !it.is_empty()))
+        );
     }
 
     #[test]

@@ -8,9 +8,13 @@ use crate::server::{
     monitor::decide,
     platform::NodeSpec,
 };
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
+use futures::future::join_all;
 use std::time::Duration;
+use tokio::time::timeout;
 
+/// How long writers wait for replicas.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// How long a replica that was just started is waited for.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -42,14 +46,18 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
     ensure!(health.writable, "the server answers, but it is not a writable primary");
     let mut seen = vec![(primary, health)];
     let mut others = Vec::new();
-    for replica in cx.replicas() {
-        match replicas::until_it_follows(cx, &replica, Duration::ZERO).await {
-            Ok(health) => seen.push((replica, health)),
-            Err(why) => others.push((replica, why)),
+    // All at once: writers do not wait long for replicas, one that hangs included.
+    let replicas = cx.replicas();
+    let checks = join_all(replicas.iter().map(|replica| timeout(AT_ONCE, replicas::until_it_follows(cx, replica, Duration::ZERO)))).await;
+    for (replica, check) in replicas.into_iter().zip(checks) {
+        match check {
+            Ok(Ok(health)) => seen.push((replica, health)),
+            Ok(Err(why)) => others.push((replica, why)),
+            Err(_) => others.push((replica, anyhow!("the replica does not answer"))),
         }
     }
     lead(cx, &seen).await?;
-    // Writers do not wait for replicas. One that does not follow soon is led to as soon as it does: the monitor sees to that.
+    // One that does not follow soon is led to as soon as it does: the monitor sees to that.
     let rejoin_later = cx.job.kind.parse::<JobKind>().is_ok_and(|kind| kind.steps().last() == Some(&Step::Rejoin));
     let soon = if rejoin_later { Duration::ZERO } else { SOON };
     let alone = others.is_empty();
