@@ -385,3 +385,16 @@ async fn a_stream_ends_with_the_session_the_membership_and_granary() {
         assert!(stream.ends().await, "it keeps Granary from ending");
     }
 }
+
+#[tokio::test]
+async fn r022_a_list_that_was_drawn_before_a_deletion_ended_learns_of_it() {
+    let site = Site::new().await;
+    let browser = site.signed_in("Ada", "ada@example.org").await;
+    let id = datastore(&site, &actor(&browser).await, "orders").await;
+    let stranger = site.signed_in("Bob", "bob@example.org").await;
+    sqlx::query("UPDATE datastores SET lifecycle = 'deleted', deleted_at = now() WHERE id = $1").bind(id).execute(&site.app.db).await.unwrap();
+    let gone = Events::open(&browser, "/events").await.snapshot().await.unwrap();
+    assert_eq!((gone.datastore, gone.status), (id, None));
+    let mut theirs = Events::open(&stranger, "/events").await;
+    assert!(timeout(Duration::from_millis(300), theirs.snapshot()).await.is_err(), "another project's is told");
+}

@@ -259,3 +259,13 @@ pub async fn status_of(pool: &PgPool, project: Uuid, id: Uuid) -> anyhow::Result
     .map(|r| Ok((r.status.as_deref().map(status).transpose()?, r.observed_detail)))
     .transpose()
 }
+
+/// Datastores of a project that have gone within the last two minutes.
+///
+/// # Errors
+/// Of the database.
+pub async fn gone_lately(pool: &PgPool, project: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!("SELECT id FROM datastores WHERE project_id = $1 AND deleted_at > now() - interval '2 minutes'", project)
+        .fetch_all(pool)
+        .await
+}

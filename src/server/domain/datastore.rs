@@ -49,6 +49,14 @@ pub async fn snapshot(app: &App, actor: &Actor, id: Uuid) -> Result<Snapshot, Ap
     Ok(Snapshot { datastore: id, status, detail, job })
 }
 
+/// Those of the project that have gone a moment ago: a list that was drawn before may still show them.
+///
+/// # Errors
+/// [`AppError::Unavailable`].
+pub async fn gone_lately(app: &App, actor: &Actor) -> Result<Vec<Uuid>, AppError> {
+    Ok(db::datastores::gone_lately(&app.db, actor.me.project).await?)
+}
+
 /// Gives it another name. Addresses, certificates and connections stay as they are.
 ///
 /// # Errors

@@ -61,7 +61,7 @@ pub async fn datastore(State(web): State<Web>, Path(id): Path<Uuid>, parts: Part
     Ok(response)
 }
 
-/// `/events`: [`Snapshot`]s of the project's datastores as they change, and `resync` when the list should be read again.
+/// `/events`: [`Snapshot`]s of the project's datastores that have gone a moment ago, then of all as they change, and `resync` when the list should be read again.
 ///
 /// # Errors
 /// [`AppError::SignedOut`].
@@ -202,6 +202,12 @@ async fn follow_one(mut stream: Stream, mut changes: Subscription, first: Snapsh
 
 async fn follow_all(mut stream: Stream, mut changes: Subscription) -> Result<(), Ended> {
     let own = stream.actor.me.project;
+    // What went between the drawing of the page and now is told by no change any more.
+    for id in domain::datastore::gone_lately(&stream.web.app, &stream.actor).await.unwrap_or_default() {
+        if let Ok(snapshot) = stream.look(id).await {
+            stream.send_snapshot(&snapshot).await?;
+        }
+    }
     loop {
         let concerns = |change: &Change| match change {
             Change::Datastore { project, .. } => *project == own,
