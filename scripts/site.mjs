@@ -68,7 +68,13 @@ const hashOf = (files) => {
 const compressible = new Set([".css", ".ico", ".js", ".json", ".svg", ".txt", ".wasm", ".webmanifest", ".xml"]);
 const compress = (name, content) => {
     if (!compressible.has(extname(name))) return null;
-    const params = { [constants.BROTLI_PARAM_QUALITY]: Number(quality), [constants.BROTLI_PARAM_SIZE_HINT]: content.length };
+    // Found by trying all: with small blocks the codes fit better what follows, half a KB in all.
+    const params = {
+        [constants.BROTLI_PARAM_QUALITY]: Number(quality),
+        [constants.BROTLI_PARAM_SIZE_HINT]: content.length,
+        [constants.BROTLI_PARAM_LGWIN]: 19,
+        [constants.BROTLI_PARAM_LGBLOCK]: 16,
+    };
     const small = brotliCompressSync(content, { params });
     return small.length < content.length ? small : null;
 };

@@ -15,6 +15,26 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+/// A datastore with a replica, and who looks after it.
+struct Replicated {
+    app: App,
+    actor: Actor,
+    serving: Serving,
+    id: Uuid,
+    view: DatastoreView,
+}
+
+impl Replicated {
+    async fn new(home: &Home) -> Self {
+        let app = app(home).await;
+        let actor = actor(&app).await;
+        let serving = Serving(home.serve(None));
+        let id = create_replicated(&app, &actor).await;
+        let view = until_running(&app, &actor, id).await;
+        Self { app, actor, serving, id, view }
+    }
+}
+
 fn role(view: &DatastoreView, role: &str) -> Uuid {
     view.nodes.iter().find(|node| node.role == role).unwrap().id
 }
@@ -49,11 +69,7 @@ async fn writable(app: &App, id: Uuid) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_around_each_step_of_a_promotion_changes_nothing() {
     let home = Home::new();
-    let app = app(&home).await;
-    let actor = actor(&app).await;
-    let mut serving = Serving(home.serve(None));
-    let id = create_replicated(&app, &actor).await;
-    let mut view = until_running(&app, &actor, id).await;
+    let Replicated { app, actor, mut serving, id, mut view } = Replicated::new(&home).await;
     let psql = psql(&home, &app, &actor, id).await;
     assert!(psql("create table t (n int)"));
     let faults = faults(JobKind::Promote);
@@ -75,11 +91,7 @@ async fn a_kill_around_each_step_of_a_promotion_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_around_each_step_of_a_failover_changes_nothing() {
     let home = Home::new();
-    let app = app(&home).await;
-    let actor = actor(&app).await;
-    let mut serving = Serving(home.serve(None));
-    let id = create_replicated(&app, &actor).await;
-    let mut view = until_running(&app, &actor, id).await;
+    let Replicated { app, actor, mut serving, id, mut view } = Replicated::new(&home).await;
     let psql = psql(&home, &app, &actor, id).await;
     assert!(psql("create table t (n int)"));
     // The other steps are those of starting the primary again, which comes first and would die of them.
