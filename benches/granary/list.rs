@@ -71,7 +71,12 @@ async fn stable(report: &mut Report, served: &Served) {
         }
         if pages % 20 == 10 {
             let project = served.actor.me.project;
-            sqlx::query(FILL.replace("'db-'", "'new-'").leak() as &'static str).bind(project).bind(pages).execute(&served.app.db).await.unwrap();
+            sqlx::query(FILL.replace("'db-'", &format!("'new-{pages}-'")).leak() as &'static str)
+                .bind(project)
+                .bind(pages)
+                .execute(&served.app.db)
+                .await
+                .unwrap();
         }
         path = text
             .split("rel=\"next\"")
