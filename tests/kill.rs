@@ -168,7 +168,7 @@ async fn create_replicated(app: &App, actor: &Actor) -> Uuid {
     let id = domain::wizard::start(app, actor).await.unwrap();
     let (mut draft, ..) = domain::wizard::show(app, actor, id).await.unwrap();
     (draft.topology, draft.volume_gb) = ("one-replica".to_owned(), "1".to_owned());
-    for step in [granary::model::draft::Step::Configuration, granary::model::draft::Step::Resources] {
+    for step in [granary::model::step::Step::Configuration, granary::model::step::Step::Resources] {
         domain::wizard::save(app, actor, id, step, "", draft.clone()).await.unwrap();
     }
     domain::wizard::finish(app, actor, id).await.unwrap()

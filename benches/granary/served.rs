@@ -89,7 +89,7 @@ impl Served {
         let id = domain::wizard::start(&self.app, &self.actor).await.unwrap();
         let (mut draft, ..) = domain::wizard::show(&self.app, &self.actor, id).await.unwrap();
         (draft.name, draft.allow) = (name.to_owned(), "127.0.0.1/32".to_owned());
-        for step in granary::model::draft::Step::ALL {
+        for step in granary::model::step::Step::ALL {
             domain::wizard::save(&self.app, &self.actor, id, step, "", draft.clone()).await.unwrap();
         }
         id

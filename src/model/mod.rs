@@ -17,5 +17,6 @@ pub mod offer;
 pub mod person;
 pub mod snippet;
 pub mod status;
+pub mod step;
 pub mod storage;
 pub mod topology;

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     model::{
-        draft::Step,
         person::{Me, Role},
         status::Status,
+        step::Step,
     },
     server::{
         domain::{self, Actor},

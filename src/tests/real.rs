@@ -93,7 +93,7 @@ impl Machine {
         let (mut draft, ..) = domain::wizard::show(&self.app, &self.actor, id).await.unwrap();
         (draft.name, draft.allow) = (name.to_owned(), allow.to_owned());
         change(&mut draft);
-        for step in crate::model::draft::Step::ALL {
+        for step in crate::model::step::Step::ALL {
             domain::wizard::save(&self.app, &self.actor, id, step, "", draft.clone()).await.unwrap();
         }
         domain::wizard::finish(&self.app, &self.actor, id).await.unwrap()

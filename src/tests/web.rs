@@ -4,11 +4,11 @@ use super::site::{Answer, Browser, Site};
 use crate::{
     error::AppError,
     model::{
-        draft::Step,
         form::Attempt,
         job::Snapshot,
         person::{Me, Role},
         status::Status,
+        step::Step,
     },
     server::{
         domain::{self, Actor},

@@ -70,7 +70,7 @@ impl World {
         let (mut draft, ..) = domain::wizard::show(&self.app, &self.actor, id).await.unwrap();
         draft.name = name.to_owned();
         change(&mut draft);
-        for step in crate::model::draft::Step::ALL {
+        for step in crate::model::step::Step::ALL {
             domain::wizard::save(&self.app, &self.actor, id, step, "", draft.clone()).await.unwrap();
         }
         domain::wizard::finish(&self.app, &self.actor, id).await.unwrap()

@@ -5,11 +5,12 @@ use crate::{
     error::{AppError, FieldErrors},
     model::{
         catalogue::{Quota, Region},
-        draft::{self, Draft, NewDatastore, Step},
+        draft::{self, Draft, NewDatastore},
         engine::{EngineKind, EngineOffer, VersionOffer, fitting_version},
         format,
         offer::Offer,
         person::Role,
+        step::Step,
         storage::Storage,
     },
     server::{

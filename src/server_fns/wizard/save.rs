@@ -2,7 +2,7 @@
 
 use crate::{
     error::AppError,
-    model::draft::{Draft, Step},
+    model::{draft::Draft, step::Step},
 };
 use leptos::prelude::*;
 use uuid::Uuid;

@@ -4,8 +4,9 @@ use crate::{
     error::AppError,
     model::{
         datastore::ListQuery,
-        draft::{Draft, Step, first_incomplete, validate_step},
+        draft::{Draft, first_incomplete, validate_step},
         engine::EngineKind,
+        step::Step,
     },
     server::domain,
     tests::world::{World, person},

@@ -3,10 +3,7 @@
 use super::{cloud_service::CloudService, configuration::Configuration, databases::Databases, resources::Resources};
 use crate::{
     error::FieldErrors,
-    model::{
-        draft::{Draft, Step},
-        offer::Offer,
-    },
+    model::{draft::Draft, offer::Offer, step::Step},
     server_fns::wizard::save::Save,
     ui::{
         components::{CheckedField, FieldText, FormErrors, Rule},

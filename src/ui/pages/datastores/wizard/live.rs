@@ -1,7 +1,7 @@
 //! What follows the wizard's form while somebody types.
 
 use super::choices::{Choice, find};
-use crate::model::draft::{Draft, Step};
+use crate::model::{draft::Draft, step::Step};
 use leptos::{ev, prelude::*};
 use wasm_bindgen::JsCast;
 use web_sys::{FormData, HtmlFormElement};

@@ -18,8 +18,9 @@ mod summary;
 use crate::{
     error::FieldErrors,
     model::{
-        draft::{Draft, Step, first_incomplete, validate_step},
+        draft::{Draft, first_incomplete, validate_step},
         offer::Offer,
+        step::Step,
     },
     server_fns::wizard::show::show,
     ui::{layout::page, request::Sprite},

@@ -6,10 +6,7 @@ use super::{
     review::{Line, lines},
 };
 use crate::{
-    model::{
-        draft::{Draft, Step},
-        offer::Offer,
-    },
+    model::{draft::Draft, offer::Offer, step::Step},
     server_fns::wizard::finish::Finish,
     ui::components::PostButton,
 };

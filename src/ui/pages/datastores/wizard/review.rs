@@ -3,9 +3,10 @@
 use super::choices::{Choices, find};
 use crate::model::{
     catalogue::Quota,
-    draft::{self, Draft, Step},
+    draft::{self, Draft},
     engine::{EngineKind, NumberedDatabase},
     names,
+    step::Step,
     topology::Topology,
 };
 

@@ -2,7 +2,7 @@
 
 use super::path;
 use crate::{
-    model::draft::Step,
+    model::step::Step,
     ui::components::{Glyph, Icon},
 };
 use leptos::prelude::*;

@@ -7,10 +7,7 @@ use super::{
     review::{Line, Totals, lines, totals},
 };
 use crate::{
-    model::{
-        draft::{Draft, Step},
-        format,
-    },
+    model::{draft::Draft, format, step::Step},
     ui::{
         components::{Glyph, Icon},
         request::Sprite,
