@@ -10,7 +10,8 @@ use crate::{
     server::{
         db::{self, plan::Plan},
         domain,
-        platform::Presence,
+        engine::Site,
+        platform::{Lease, Presence},
     },
 };
 use sqlx::{
@@ -271,4 +272,23 @@ async fn a_primary_that_cannot_be_started_again_is_followed_by_its_replica() {
     machine.until_read(id, "select count(*) from t", "2").await;
     let events = domain::activity::of_datastore(&machine.app, &machine.actor, id).await.unwrap().events;
     assert!(events.iter().any(|e| e.action == "Fail over"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_keeps_its_data_while_there_is_no_primary_to_copy() {
+    let mut machine = Machine::new().await;
+    let (id, _) = machine.replicated("one-replica").await;
+    machine.rest().await;
+    let plan = Plan::load(&machine.app.db, id).await.unwrap();
+    let (primary, replica) = (plan.node_spec(&plan.nodes[0]), plan.node_spec(&plan.nodes[1]));
+    let lease = Lease { datastore: id, token: db::jobs::next_token(&machine.app.db).await.unwrap() };
+    machine.platform().fence(lease, &primary).await.unwrap();
+    let engine = machine.app.engine(plan.engine).unwrap();
+    let programs = machine.app.programs(&plan.region, plan.engine, &plan.version).unwrap();
+    for anew in [false, true] {
+        let site = Site { platform: machine.platform(), lease, node: &replica, programs };
+        let error = engine.replication().unwrap().rejoin(site, &primary, anew).await.unwrap_err();
+        assert!(format!("{error:#}").contains("nothing was changed"), "{error:#}");
+        assert!(machine.platform().has_file(&replica, "pgdata/global/pg_control").await.unwrap(), "the last copy is gone");
+    }
 }

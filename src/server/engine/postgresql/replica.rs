@@ -57,6 +57,8 @@ pub(super) async fn rejoin(site: Site<'_>, primary: &NodeSpec, anew: bool) -> an
     if !platform.has_file(node, control::MARK).await? {
         return copy(site, primary).await;
     }
+    // Without a primary to copy from, what this node has may be all that is left.
+    prepare_primary(site, primary).await?;
     control::stop(site).await?;
     if !anew {
         match rewind(site, primary).await {
@@ -64,9 +66,19 @@ pub(super) async fn rejoin(site: Site<'_>, primary: &NodeSpec, anew: bool) -> an
             Err(why) => tracing::warn!(node = %node.id, "its data cannot be rewound, so it is copied anew: {why:#}"),
         }
     }
+    prepare_primary(site, primary).await?;
     platform.fence(lease, node).await?;
     platform.wipe_data(lease, node).await?;
     copy(site, primary).await
+}
+
+/// Makes sure that the primary is one, keeps its log for the replica, and has written down what it is compared by: a promotion of
+/// a moment ago is not.
+async fn prepare_primary(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+    let session = Session::open(site.platform, primary, MAINTENANCE).await.context("the primary does not answer: nothing was changed")?;
+    ensure!(session.has("SELECT 1 WHERE NOT pg_is_in_recovery()", &[]).await?, "the primary is none: nothing was changed");
+    keep_log(site, primary).await?;
+    session.act("CHECKPOINT").await
 }
 
 /// Takes back what the primary does not have. Where nothing is to be taken back this is quick, and changes nothing.
@@ -75,9 +87,6 @@ async fn rewind(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
     let (paths, major) = (platform.paths(node), discover::major(programs)?);
     // Before, it cannot be told of a configuration that lies outside the cluster, and needs one.
     ensure!(major >= REWIND_SINCE, "only from {REWIND_SINCE} on it can be");
-    keep_log(site, primary).await?;
-    // What is compared is what the primary has written down: a promotion of a moment ago is not.
-    Session::open(platform, primary, MAINTENANCE).await?.act("CHECKPOINT").await?;
     let args = vec![
         "--target-pgdata".to_owned(),
         control::text(&cluster(&paths)),
