@@ -5,6 +5,7 @@
 use super::{
     catalogue::Flavor,
     cidr,
+    durability::Durability,
     engine::{EngineKind, EngineOffer},
     names,
     offer::Offer,
@@ -29,6 +30,8 @@ pub struct Draft {
     pub tags: String,
     /// Topology's id.
     pub topology: String,
+    /// Durability's id; empty for what is proposed.
+    pub durability: String,
     /// Region's id.
     pub region: String,
     /// Flavor's id.
@@ -53,13 +56,30 @@ impl Draft {
     /// What was typed, by the names of the fields: all but the steps that were posted.
     #[must_use]
     pub fn typed(&self) -> Vec<(String, String)> {
-        let Self { engine, version, name, tags, topology, region, flavor, storage, volume_type, volume_gb, database, user, allow, seen: _ } = self;
+        let Self {
+            engine,
+            version,
+            name,
+            tags,
+            topology,
+            durability,
+            region,
+            flavor,
+            storage,
+            volume_type,
+            volume_gb,
+            database,
+            user,
+            allow,
+            seen: _,
+        } = self;
         [
             ("engine", engine),
             ("version", version),
             ("name", name),
             ("tags", tags),
             ("topology", topology),
+            ("durability", durability),
             ("region", region),
             ("flavor", flavor),
             ("storage", storage),
@@ -82,6 +102,7 @@ impl Draft {
                 "name" => &mut self.name,
                 "tags" => &mut self.tags,
                 "topology" => &mut self.topology,
+                "durability" => &mut self.durability,
                 "region" => &mut self.region,
                 "flavor" => &mut self.flavor,
                 "storage" => &mut self.storage,
@@ -110,6 +131,8 @@ pub struct NewDatastore {
     pub tags: Vec<String>,
     /// Topology.
     pub topology: Topology,
+    /// When a write counts as done.
+    pub durability: Durability,
     /// Region's id.
     pub region: String,
     /// Flavor.
@@ -162,7 +185,9 @@ pub fn validate_step(draft: &Draft, offer: &Offer, step: Step) -> FieldErrors {
         Step::Configuration => {
             errors.check("name", name(draft, offer));
             errors.check("tags", names::tags(&draft.tags, offer.catalogue.limits.max_tags));
-            errors.check("topology", topology(draft));
+            if let Some(topology) = errors.check("topology", topology(draft)) {
+                errors.check("durability", Durability::chosen(&draft.durability, topology));
+            }
         }
         Step::CloudService => {
             errors.check("region", region(draft, offer));
@@ -212,6 +237,7 @@ pub fn validate(draft: &Draft, offer: &Offer) -> Result<NewDatastore, FieldError
             name: name(draft, offer)?,
             tags: names::tags(&draft.tags, offer.catalogue.limits.max_tags)?,
             topology,
+            durability: Durability::chosen(&draft.durability, topology)?,
             region: region(draft, offer)?,
             storage: if draft.storage == "volume" {
                 Storage::Volume { volume_type: draft.volume_type.clone(), gb: volume_gb(&draft.volume_gb, offer.catalogue.limits.max_volume_gb)? }

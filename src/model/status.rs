@@ -51,6 +51,8 @@ pub enum Status {
     Unreachable,
     /// Its processes are gone; Granary starts them again.
     Down,
+    /// Writes are blocked, and going on may lose some: a person says which.
+    NeedsDecision,
     /// Is being restarted on request.
     Restarting,
     /// Its creation failed.
@@ -63,7 +65,7 @@ pub enum Status {
 
 impl Status {
     /// Every status, for the list's filter.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Queued,
         Self::Creating,
         Self::Running,
@@ -71,6 +73,7 @@ impl Status {
         Self::Unknown,
         Self::Unreachable,
         Self::Down,
+        Self::NeedsDecision,
         Self::Restarting,
         Self::Failed,
         Self::Deleting,
@@ -88,6 +91,7 @@ impl Status {
             Self::Unknown => "Unknown",
             Self::Unreachable => "Unreachable",
             Self::Down => "Down",
+            Self::NeedsDecision => "Needs a decision",
             Self::Restarting => "Restarting",
             Self::Failed => "Failed",
             Self::Deleting => "Deleting",
@@ -103,7 +107,7 @@ impl Status {
             Self::Creating | Self::Restarting | Self::Deleting => Tone::Busy,
             Self::Queued | Self::Unknown => Tone::Waiting,
             Self::Degraded | Self::Unreachable => Tone::Warning,
-            Self::Down | Self::Failed | Self::DeleteFailed => Tone::Bad,
+            Self::Down | Self::NeedsDecision | Self::Failed | Self::DeleteFailed => Tone::Bad,
         }
     }
 
@@ -118,6 +122,7 @@ impl Status {
             Self::Unknown => "Wait a few seconds for the next check. If it stays, see whether Granary itself is well.",
             Self::Unreachable => "The server runs but does not answer. Look at the Activity tab; Restart may help.",
             Self::Down => "Granary is starting it again. If it stays down, the Activity tab says why.",
+            Self::NeedsDecision => "Writes are blocked so that none is lost. The Nodes tab explains the choice.",
             Self::Restarting => "Nothing to do: clients reconnect when it is back.",
             Self::Failed => "Read the failed step's log, mend the cause, then Retry; or Abandon, which removes what was made.",
             Self::Deleting => "Nothing to do: it disappears from the list when all is freed.",

@@ -70,7 +70,8 @@ impl Topology {
                  storage may be lost."
             }
             Self::OneReplica | Self::TwoReplicas => {
-                "Asynchronous: a failover may lose the last moments. All nodes are on this machine, which remains a single point of failure."
+                "Asynchronous, a failover may lose the last moments; below you choose. All nodes are on this machine, which remains a \
+                 single point of failure."
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::{
         log::{LogEntry, LogLevel},
     },
     server::{
-        engine::{Engine, Health, Installed, Position, Replication, Settings, Site},
+        engine::{Engine, Follower, Health, Installed, Position, Replication, Settings, Site, quorum::SyncSet},
         platform::{File, NodeSpec, Platform, Presence, Program},
     },
 };
@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) read_only: BTreeMap<Uuid, bool>,
     /// Nodes that follow, and whether they receive.
     pub(crate) follows: BTreeMap<Uuid, bool>,
+    /// What commits wait for, by node, as configured.
+    pub(crate) waits_for: BTreeMap<Uuid, SyncSet>,
     /// How often each act was done.
     pub(crate) acts: BTreeMap<&'static str, u32>,
 }
@@ -76,6 +78,7 @@ impl Engine for Pretend {
 
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {
         self.note("configure");
+        self.0.lock().unwrap().waits_for.insert(site.node.id, settings.sync_set.clone());
         let file = File { name: "key.pem".to_owned(), content: settings.tls.key_pem.expose_secret().as_bytes().to_vec(), secret: true };
         site.platform.put_files(site.lease, site.node, &[file]).await
     }
@@ -146,7 +149,7 @@ impl Engine for Pretend {
             version: "15.0".to_owned(),
             writable: follows.is_none(),
             receives,
-            followers: Vec::new(),
+            followers: state.follows.iter().map(|(node, _)| Follower { node: *node, lag_bytes: 0, synchronous: true }).collect(),
             read_only,
             started_at: OffsetDateTime::UNIX_EPOCH,
         })
@@ -181,6 +184,30 @@ impl Replication for Pretend {
     async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
         self.note("position");
         Ok(Position { timeline: 1, log: u64::from(site.node.slot) })
+    }
+
+    async fn last_word(&self, site: Site<'_>) -> anyhow::Result<Position> {
+        self.position(site).await
+    }
+
+    async fn keep_log(&self, _: Site<'_>, _: &NodeSpec) -> anyhow::Result<()> {
+        self.note("keep-log");
+        Ok(())
+    }
+
+    async fn forget(&self, _: Site<'_>, _: &NodeSpec) -> anyhow::Result<()> {
+        self.note("forget");
+        Ok(())
+    }
+
+    async fn follow(&self, site: Site<'_>, _: &NodeSpec) -> anyhow::Result<()> {
+        self.note("follow");
+        self.0.lock().unwrap().follows.insert(site.node.id, true);
+        Ok(())
+    }
+
+    async fn waits_for(&self, site: Site<'_>, set: &SyncSet) -> anyhow::Result<bool> {
+        Ok(self.0.lock().unwrap().waits_for.get(&site.node.id).is_some_and(|has| has.members == set.members))
     }
 
     async fn settle(&self, _: Site<'_>) -> anyhow::Result<()> {

@@ -3,8 +3,8 @@
 use super::real::Machine;
 use crate::{
     model::{
-        datastore::EndpointKind, draft::NewDatastore, engine::EngineKind, job::JobState, log::LogQuery, snippet::Connection, storage::Storage,
-        topology::Topology,
+        datastore::EndpointKind, draft::NewDatastore, durability::Durability, engine::EngineKind, job::JobState, log::LogQuery, snippet::Connection,
+        storage::Storage, topology::Topology,
     },
     server::{
         db::{self, jobs::NewJob, plan::Plan},
@@ -158,6 +158,7 @@ async fn a_spare_of_redis_becomes_a_datastore_like_any_other() {
         name: String::new(),
         tags: Vec::new(),
         topology: Topology::Single,
+        durability: Durability::Asynchronous,
         region: "local".to_owned(),
         flavor: app.catalogue.flavor("1").unwrap().clone(),
         storage: Storage::Volume { volume_type: "dynamic".to_owned(), gb: 1 },

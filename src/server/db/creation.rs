@@ -1,7 +1,10 @@
 //! Everything that makes a new datastore: of nothing, or of a spare.
 
-use super::spares;
-use crate::model::draft::NewDatastore;
+use super::{spares, sync_sets};
+use crate::{
+    model::{draft::NewDatastore, durability::Durability},
+    server::engine::quorum::SyncSet,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -24,11 +27,13 @@ pub async fn datastore(tx: &mut PgConnection, owner: Owner, wanted: &NewDatastor
     if let Some(spare) = spares::find(tx, owner.host, wanted).await? {
         adopt(tx, spare, owner, wanted).await?;
         nodes(tx, spare, owner, wanted, 1).await?;
+        sync_set(tx, spare, owner, wanted).await?;
         return Ok(spare);
     }
     let id = Uuid::now_v7();
     insert(tx, id, owner, wanted, "creating").await?;
     nodes(tx, id, owner, wanted, 0).await?;
+    sync_set(tx, id, owner, wanted).await?;
     Ok(id)
 }
 
@@ -47,8 +52,8 @@ pub async fn spare(tx: &mut PgConnection, host: Uuid, kind: &NewDatastore) -> sq
 async fn insert(tx: &mut PgConnection, id: Uuid, owner: Owner, wanted: &NewDatastore, lifecycle: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO datastores (id, project_id, name, engine, version, topology, region, flavor, flavor_ram_mb, flavor_vcpus, storage, volume_type,
-            storage_gb, tags, host_id, lifecycle, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            storage_gb, tags, host_id, lifecycle, created_by, durability)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         id,
         owner.project,
         wanted.name,
@@ -65,7 +70,8 @@ async fn insert(tx: &mut PgConnection, id: Uuid, owner: Owner, wanted: &NewDatas
         &wanted.tags,
         owner.host,
         lifecycle,
-        owner.person
+        owner.person,
+        wanted.durability.id()
     )
     .execute(&mut *tx)
     .await?;
@@ -85,7 +91,7 @@ async fn insert(tx: &mut PgConnection, id: Uuid, owner: Owner, wanted: &NewDatas
 async fn adopt(tx: &mut PgConnection, id: Uuid, owner: Owner, wanted: &NewDatastore) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE datastores SET project_id = $2, name = $3, topology = $4, flavor = $5, flavor_ram_mb = $6, flavor_vcpus = $7, volume_type = $8,
-            storage_gb = $9, tags = $10, created_by = $11, lifecycle = 'creating', created_at = now() WHERE id = $1",
+            storage_gb = $9, tags = $10, created_by = $11, durability = $12, lifecycle = 'creating', created_at = now() WHERE id = $1",
         id,
         owner.project,
         wanted.name,
@@ -96,7 +102,8 @@ async fn adopt(tx: &mut PgConnection, id: Uuid, owner: Owner, wanted: &NewDatast
         wanted.storage.volume_type(),
         gb(wanted),
         &wanted.tags,
-        owner.person
+        owner.person,
+        wanted.durability.id()
     )
     .execute(&mut *tx)
     .await?;
@@ -154,6 +161,17 @@ async fn nodes(tx: &mut PgConnection, id: Uuid, owner: Owner, wanted: &NewDatast
         }
     }
     Ok(())
+}
+
+/// Records what the primary's commits wait for from its first start on.
+async fn sync_set(tx: &mut PgConnection, id: Uuid, owner: Owner, wanted: &NewDatastore) -> sqlx::Result<()> {
+    let nodes = sqlx::query_scalar!("SELECT id FROM nodes WHERE datastore_id = $1 ORDER BY slot", id).fetch_all(&mut *tx).await?;
+    let Some((primary, replicas)) = nodes.split_first() else { return Ok(()) };
+    let set = match wanted.durability {
+        Durability::Quorum => SyncSet::any_half(*primary, replicas.to_vec()),
+        Durability::Asynchronous => SyncSet::nobody(*primary),
+    };
+    sync_sets::record(tx, owner.project, id, &set).await
 }
 
 fn gb(wanted: &NewDatastore) -> i32 {

@@ -93,6 +93,7 @@ pub async fn deleted(tx: &mut PgConnection, id: Uuid, by: Uuid) -> sqlx::Result<
     sqlx::query!("DELETE FROM secrets WHERE datastore_id = $1", id).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM addresses WHERE datastore_id = $1", id).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM trusted_sources WHERE datastore_id = $1", id).execute(&mut *tx).await?;
+    sqlx::query!("DELETE FROM sync_sets WHERE datastore_id = $1", id).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM volumes WHERE datastore_id = $1", id).execute(&mut *tx).await?;
     sqlx::query!("DELETE FROM nodes WHERE datastore_id = $1", id).execute(&mut *tx).await?;
     sqlx::query!(
@@ -155,9 +156,14 @@ pub async fn want_primary(tx: &mut PgConnection, id: Uuid, node: Option<Uuid>) -
 /// # Errors
 /// Of the database.
 pub async fn promoted(tx: &mut PgConnection, id: Uuid, node: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE nodes SET role = CASE WHEN id = $2 THEN 'primary' ELSE 'replica' END WHERE datastore_id = $1", id, node)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE nodes SET role = CASE WHEN id = $2 THEN 'primary' ELSE 'replica' END,
+            membership = CASE WHEN id = $2 THEN 'member' ELSE membership END WHERE datastore_id = $1",
+        id,
+        node
+    )
+    .execute(&mut *tx)
+    .await?;
     sqlx::query!("UPDATE datastores SET wanted_primary = NULL, epoch = epoch + 1 WHERE id = $1", id).execute(tx).await?;
     Ok(())
 }

@@ -70,6 +70,32 @@ pub async fn watched(pool: &PgPool, host: Uuid) -> sqlx::Result<Vec<Uuid>> {
     .await
 }
 
+/// Whether [`watched`] names it.
+///
+/// # Errors
+/// Of the database.
+pub async fn is_watched(pool: &PgPool, host: Uuid, datastore: Uuid) -> sqlx::Result<bool> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM datastores d WHERE id = $2 AND host_id = $1 AND lifecycle = 'active'
+         AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.state IN ('queued', 'running'))",
+        host,
+        datastore
+    )
+    .fetch_optional(pool)
+    .await?
+    .is_some())
+}
+
+/// Kinds of work of a datastore that failed for good.
+///
+/// # Errors
+/// Of the database.
+pub async fn failed_kinds(pool: &PgPool, datastore: Uuid) -> sqlx::Result<Vec<JobKind>> {
+    let kinds = sqlx::query_scalar!("SELECT DISTINCT kind FROM jobs WHERE datastore_id = $1 AND state = 'failed'", datastore).fetch_all(pool).await?;
+    // Another version's work says nothing to this one.
+    Ok(kinds.iter().filter_map(|kind| kind.parse().ok()).collect())
+}
+
 /// The job of this kind that failed for good, if there is one.
 ///
 /// # Errors
@@ -128,11 +154,17 @@ pub async fn lock_idle(tx: &mut PgConnection, datastore: Uuid) -> sqlx::Result<b
     .is_some())
 }
 
-/// Something else is done instead of a job that failed.
+/// What a job that failed was to do is done by now.
 ///
 /// # Errors
 /// Of the database.
-pub async fn give_up(tx: &mut PgConnection, job: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE jobs SET state = 'cancelled', finished_at = now() WHERE id = $1 AND state = 'failed'", job).execute(tx).await?;
+pub async fn give_up(pool: &PgPool, datastore: Uuid, kind: JobKind) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE jobs SET state = 'cancelled', finished_at = now() WHERE datastore_id = $1 AND kind = $2 AND state = 'failed'",
+        datastore,
+        kind.id()
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! A datastore as jobs and the monitor need it: everything that was wanted, in one reading.
 
 use crate::{
-    model::{engine::EngineKind, storage::Storage},
+    model::{durability::Durability, engine::EngineKind, storage::Storage},
     server::platform::{EdgeSpec, ListenerKind, MAX_NODES, NodeSpec, Route},
+    server::{db::sync_sets, engine::quorum::SyncSet},
 };
 use anyhow::Context;
 use ipnet::IpNet;
@@ -56,6 +57,32 @@ pub struct PlannedNode {
     pub primary: bool,
     /// Its volume.
     pub volume: Option<Uuid>,
+    /// How it belongs to the datastore.
+    pub membership: Membership,
+}
+
+/// How a node belongs to its datastore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// It is being added.
+    Joining,
+    /// It is one of its nodes.
+    Member,
+    /// It is being removed.
+    Leaving,
+}
+
+impl std::str::FromStr for Membership {
+    type Err = anyhow::Error;
+
+    fn from_str(s: &str) -> anyhow::Result<Self> {
+        match s {
+            "joining" => Ok(Self::Joining),
+            "member" => Ok(Self::Member),
+            "leaving" => Ok(Self::Leaving),
+            _ => anyhow::bail!("unknown membership “{s}”"),
+        }
+    }
 }
 
 /// A datastore that was wanted.
@@ -83,6 +110,14 @@ pub struct Plan {
     pub lifecycle: String,
     /// Epoch of the edge's routes.
     pub epoch: i64,
+    /// When a write counts as done.
+    pub durability: Durability,
+    /// What its primary's commits wait for, as recorded: one, or more amid a change; the newest is wanted.
+    pub sync_sets: Vec<SyncSet>,
+    /// Bytes of log that a replica may lack and still be read from.
+    pub reader_lag: u64,
+    /// Whether readers are led to the primary where no replica is left for them.
+    pub readers_fall_back: bool,
     /// The node that should become the primary.
     pub wanted_primary: Option<Uuid>,
     /// The CA's certificate, once made.
@@ -108,7 +143,7 @@ impl Plan {
         let mut tx = pool.begin().await?;
         let d = sqlx::query!(
             "SELECT d.project_id, d.name, d.engine, d.version, d.region, d.flavor_ram_mb, d.flavor_vcpus, d.storage, d.volume_type, d.storage_gb,
-                    d.lifecycle, d.epoch, d.wanted_primary, d.ca_certificate, f.database_name, f.user_name
+                    d.lifecycle, d.epoch, d.durability, d.reader_lag_mb, d.reader_fallback, d.wanted_primary, d.ca_certificate, f.database_name, f.user_name
              FROM datastores d JOIN first_databases f ON f.datastore_id = d.id WHERE d.id = $1",
             id
         )
@@ -116,6 +151,7 @@ impl Plan {
         .await?;
         let nodes = nodes(&mut tx, id).await?;
         let addresses = addresses(&mut tx, id).await?;
+        let sync_sets = sync_sets::of_datastore(&mut tx, id).await?;
         let sources = sqlx::query!(r#"SELECT id, cidr AS "cidr: IpNet" FROM trusted_sources WHERE datastore_id = $1 ORDER BY cidr"#, id)
             .fetch_all(&mut *tx)
             .await?
@@ -136,6 +172,10 @@ impl Plan {
             storage: d.volume_type.map_or(Storage::Ephemeral { gb }, |volume_type| Storage::Volume { volume_type, gb }),
             lifecycle: d.lifecycle,
             epoch: d.epoch,
+            durability: d.durability.parse().map_err(anyhow::Error::msg)?,
+            sync_sets,
+            reader_lag: u64::try_from(d.reader_lag_mb)? << 20,
+            readers_fall_back: d.reader_fallback == "primary",
             wanted_primary: d.wanted_primary,
             ca_pem: d.ca_certificate,
             database: d.database_name,
@@ -186,16 +226,35 @@ impl Plan {
     }
 
     /// The routes that should be open when the nodes of these slots serve: the primary endpoint to the primary, the replica
-    /// endpoint to replicas, each node's public address to the node.
+    /// endpoint to replicas or, where none is left and it was chosen so, to the primary; each node's public address to the node.
     #[must_use]
     pub fn routes(&self, serving: &[u8]) -> Vec<Route> {
-        let nodes = self.nodes.iter().filter(|n| serving.contains(&n.slot));
-        nodes
-            .flat_map(|node| {
-                let endpoint = if node.primary { ListenerKind::Primary } else { ListenerKind::Replica };
-                [endpoint, ListenerKind::Node(node.slot)].map(|listener| Route { listener, slot: node.slot })
-            })
-            .collect()
+        let nodes: Vec<&PlannedNode> = self.nodes.iter().filter(|n| serving.contains(&n.slot)).collect();
+        let has_replicas = self.nodes.iter().any(|n| !n.primary);
+        let falls_back = self.readers_fall_back && has_replicas && nodes.iter().all(|n| n.primary);
+        let of = |node: &&PlannedNode| {
+            let endpoint = if node.primary { ListenerKind::Primary } else { ListenerKind::Replica };
+            let readers = (falls_back && node.primary).then_some(ListenerKind::Replica);
+            let slot = node.slot;
+            [endpoint, ListenerKind::Node(slot)].into_iter().chain(readers).map(move |listener| Route { listener, slot })
+        };
+        nodes.iter().flat_map(of).collect()
+    }
+
+    /// What this node's commits wait for as a primary: the newest recorded, nobody where none is.
+    #[must_use]
+    pub fn sync_set(&self, primary: Uuid) -> SyncSet {
+        self.sync_sets.iter().rfind(|set| set.primary == primary).cloned().unwrap_or_else(|| SyncSet::nobody(primary))
+    }
+
+    /// What this node's commits should wait for as a primary, by what was chosen and the nodes that there are.
+    #[must_use]
+    pub fn wanted_sync_set(&self, primary: Uuid) -> SyncSet {
+        let others = self.nodes.iter().filter(|n| n.id != primary && n.membership == Membership::Member).map(|n| n.id).collect();
+        match self.durability {
+            Durability::Quorum => SyncSet::any_half(primary, others),
+            Durability::Asynchronous => SyncSet::nobody(primary),
+        }
     }
 
     /// The trusted networks.
@@ -207,13 +266,16 @@ impl Plan {
 
 async fn nodes(tx: &mut PgConnection, id: Uuid) -> anyhow::Result<Vec<PlannedNode>> {
     sqlx::query!(
-        "SELECT n.id, n.slot, n.role, v.id AS \"volume?\" FROM nodes n LEFT JOIN volumes v ON v.node_id = n.id WHERE n.datastore_id = $1 ORDER BY n.slot",
+        "SELECT n.id, n.slot, n.role, n.membership, v.id AS \"volume?\" FROM nodes n LEFT JOIN volumes v ON v.node_id = n.id WHERE n.datastore_id = $1 ORDER BY n.slot",
         id
     )
     .fetch_all(tx)
     .await?
     .into_iter()
-    .map(|r| Ok(PlannedNode { id: r.id, slot: u8::try_from(r.slot)?, primary: r.role == "primary", volume: r.volume }))
+    .map(|r| {
+        let (slot, membership) = (u8::try_from(r.slot)?, r.membership.parse()?);
+        Ok(PlannedNode { id: r.id, slot, primary: r.role == "primary", volume: r.volume, membership })
+    })
     .collect()
 }
 

@@ -123,6 +123,7 @@ fn merge(draft: &mut Draft, fields: Draft, step: Step) {
             draft.name = fields.name;
             draft.tags = fields.tags;
             draft.topology = fields.topology;
+            draft.durability = fields.durability;
         }
         Step::CloudService => draft.region = fields.region,
         Step::Resources => {
@@ -147,6 +148,7 @@ fn bounded(mut fields: Draft) -> Draft {
         &mut fields.name,
         &mut fields.tags,
         &mut fields.topology,
+        &mut fields.durability,
         &mut fields.region,
         &mut fields.flavor,
         &mut fields.storage,

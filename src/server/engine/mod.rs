@@ -2,11 +2,13 @@
 //! given: it never spawns a process and never opens a path itself.
 
 pub mod postgresql;
+pub mod quorum;
 pub mod redis;
 mod service;
 #[cfg(test)]
 mod testing;
 
+use self::quorum::SyncSet;
 use super::{
     crypto::derived::Passwords,
     platform::{Lease, NodeSpec, Platform},
@@ -77,6 +79,8 @@ pub struct Settings {
     pub edge_source: IpAddr,
     /// Address of the primary that it follows; `None` for the primary itself.
     pub follows: Option<SocketAddr>,
+    /// What its commits wait for while it is the primary; a replica has it ready for when it becomes one.
+    pub sync_set: SyncSet,
 }
 
 /// What a check found.
@@ -96,6 +100,11 @@ pub struct Health {
     pub started_at: OffsetDateTime,
 }
 
+/// The server answered, though not with what it was asked for: it lives.
+#[derive(Debug, thiserror::Error)]
+#[error("the server refuses")]
+pub struct Answered;
+
 /// How far a server's log goes: what has the greatest has all that the others have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -112,6 +121,8 @@ pub struct Follower {
     pub node: Uuid,
     /// Bytes of the log that it has not applied yet.
     pub lag_bytes: u64,
+    /// Whether commits wait for it, or may.
+    pub synchronous: bool,
 }
 
 /// How the nodes of a product follow one another: a primary takes writes, replicas have what it has. Every act is an "ensure".
@@ -130,6 +141,23 @@ pub trait Replication: Send + Sync {
 
     /// How far a running replica's, or a cleanly stopped server's, log goes. At most 5 s.
     async fn position(&self, site: Site<'_>) -> anyhow::Result<Position>;
+
+    /// How far a running replica's log goes now that its primary is fenced: it receives no more, so this is its last word. At most
+    /// 5 s; an error when it receives still.
+    async fn last_word(&self, site: Site<'_>) -> anyhow::Result<Position>;
+
+    /// Has a node keep its log for another that will follow it.
+    async fn keep_log(&self, site: Site<'_>, follower: &NodeSpec) -> anyhow::Result<()>;
+
+    /// Has a running server keep no log for a node that is gone.
+    async fn forget(&self, site: Site<'_>, follower: &NodeSpec) -> anyhow::Result<()>;
+
+    /// Has a running replica follow the primary that its configuration names now. Returns before it does.
+    async fn follow(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()>;
+
+    /// Whether a running server's commits wait for exactly this, or would if it were a primary: no commit from now on is
+    /// acknowledged by less. At most 5 s, or as long as a checkpoint takes.
+    async fn waits_for(&self, site: Site<'_>, set: &SyncSet) -> anyhow::Result<bool>;
 
     /// Writes everything to its place, so that a stop or a promotion that follows is short.
     async fn settle(&self, site: Site<'_>) -> anyhow::Result<()>;
@@ -187,7 +215,7 @@ pub trait Engine: Send + Sync {
     /// Makes the database with this owner. Nothing to do where databases are there from the start.
     async fn ensure_database(&self, site: Site<'_>, database: &str, owner: &str) -> anyhow::Result<()>;
 
-    /// Asks the server how it is. At most 5 s.
+    /// Asks the server how it is. At most 5 s. The error is [`Answered`] where the server itself gave it.
     async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health>;
 
     /// The end of the server's log, oldest entry first: what is in its last `bytes`.

@@ -5,6 +5,7 @@ use crate::{
     model::storage::{Enforcement, Storage},
     server::platform::{
         Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Space, Stream,
+        Vitals,
     },
 };
 use anyhow::{Context, bail, ensure};
@@ -214,6 +215,10 @@ impl Platform for Direct {
         let child = services.get_mut(&node.id).and_then(|child| matches!(child.try_wait(), Ok(None)).then_some(child));
         let pid = child.and_then(|child| child.id());
         if pid.is_none() && Self::processes(&self.root(node)).is_empty() { Presence::Dead } else { Presence::Running { pid } }
+    }
+
+    async fn vitals(&self, _: &NodeSpec) -> anyhow::Result<Vitals> {
+        bail!("nobody is watched here")
     }
 
     async fn tail(&self, node: &NodeSpec, service: &str, bytes: u64) -> String {

@@ -26,6 +26,18 @@ pub enum JobKind {
     Promote,
     /// Makes a replica the primary because the primary cannot be started again.
     Failover,
+    /// Changes what the primary's commits wait for.
+    Resync,
+    /// Adds a replica.
+    AddNode,
+    /// Puts a new replica in the place of one.
+    ReplaceNode,
+    /// Removes a replica.
+    RemoveNode,
+    /// Restarts the nodes of a datastore with replicas, one after another.
+    RestartInTurn,
+    /// Makes a replica the primary that somebody chose, whatever it lacks.
+    Overrule,
     /// Leads the endpoints where they should lead.
     Lead,
     /// Renews its certificates.
@@ -38,7 +50,7 @@ pub enum JobKind {
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::Create,
         Self::CreateReplicated,
         Self::Delete,
@@ -49,6 +61,12 @@ impl JobKind {
         Self::Rejoin,
         Self::Promote,
         Self::Failover,
+        Self::Resync,
+        Self::AddNode,
+        Self::ReplaceNode,
+        Self::RemoveNode,
+        Self::RestartInTurn,
+        Self::Overrule,
         Self::Lead,
         Self::Renew,
         Self::Prepare,
@@ -65,6 +83,12 @@ impl JobKind {
             Self::Rejoin => "rejoin",
             Self::Promote => "promote",
             Self::Failover => "failover",
+            Self::Resync => "resync",
+            Self::AddNode => "add-node",
+            Self::ReplaceNode => "replace-node",
+            Self::RemoveNode => "remove-node",
+            Self::RestartInTurn => "restart-in-turn",
+            Self::Overrule => "overrule",
             Self::Lead => "lead",
             Self::Delete => "delete",
             Self::Restart => "restart",
@@ -97,6 +121,12 @@ impl JobKind {
             Self::Rejoin => "Bring replicas back",
             Self::Promote => "Promote a replica",
             Self::Failover => "Fail over to a replica",
+            Self::Resync => "Change what commits wait for",
+            Self::AddNode => "Add a replica",
+            Self::ReplaceNode => "Replace a replica",
+            Self::RemoveNode => "Remove a replica",
+            Self::RestartInTurn => "Restart",
+            Self::Overrule => "Promote a replica, as decided",
             Self::Lead => "Lead the endpoints",
             Self::Delete => "Delete datastore",
             Self::Restart => "Restart",
@@ -112,8 +142,9 @@ impl JobKind {
     #[must_use]
     pub fn steps(self) -> &'static [Step] {
         use Step::{
-            AllocateAddresses, ApplySources, CloseEdge, Configure, CopyToReplicas, CreateDatabase, DestroyNode, Elect, FencePrimary, GuardStorage,
-            Harden, Initialise, IssueCertificates, MakeNode, Park, PrepareDatabase, PromoteReplica, Rejoin, Release, ReloadServer, RenewCertificate,
+            AdmitNodes, AllocateAddresses, ApplySources, ApplySyncSet, CloseEdge, Configure, CopyToReplicas, CreateDatabase, DestroyNode, Elect,
+            EndHung, FencePrimary, ForgetSyncSets, GuardStorage, Harden, Initialise, IssueCertificates, MakeNode, Park, PrepareDatabase,
+            PromoteReplica, RecordSyncSet, Rejoin, Release, ReloadServer, RemoveNodes, RenewCertificate, RestartPrimary, RestartReplicas,
             StartPrimary, StartServer, StepDown, StopServer, Verify,
         };
         match self {
@@ -136,12 +167,30 @@ impl JobKind {
             Self::Delete => &[CloseEdge, DestroyNode, Release],
             Self::Restart => &[StopServer, MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Trust => &[ApplySources],
-            Self::Revive => &[MakeNode, Configure, StartPrimary, ApplySources, Verify],
-            Self::Rejoin => &[MakeNode, Configure, Rejoin, Verify],
-            Self::Promote => &[StepDown, PromoteReplica, Configure, ApplySources, Verify, Rejoin],
-            Self::Failover => &[FencePrimary, Elect, PromoteReplica, Configure, ApplySources, Verify, Rejoin],
+            Self::Revive => &[EndHung, MakeNode, Configure, StartPrimary, ApplySources, Verify],
+            Self::Rejoin => &[EndHung, MakeNode, Configure, Rejoin, Verify],
+            // The endpoints first: whoever does not follow the new primary yet is brought back later, while clients write.
+            Self::Promote => &[StepDown, PromoteReplica, Verify, Configure],
+            Self::Failover => &[FencePrimary, Elect, PromoteReplica, Verify, Configure],
+            Self::Overrule => &[FencePrimary, PromoteReplica, Verify, Configure],
+            Self::Resync => &[RecordSyncSet, ApplySyncSet, ForgetSyncSets],
+            Self::AddNode | Self::ReplaceNode | Self::RemoveNode => &[
+                AllocateAddresses,
+                RenewCertificate,
+                MakeNode,
+                Configure,
+                ReloadServer,
+                CopyToReplicas,
+                AdmitNodes,
+                RecordSyncSet,
+                ApplySyncSet,
+                ForgetSyncSets,
+                Verify,
+                RemoveNodes,
+            ],
+            Self::RestartInTurn => &[MakeNode, Configure, RestartReplicas, RestartPrimary, ApplySources, Verify],
             Self::Lead => &[Verify],
-            Self::Heal => &[MakeNode, Configure, StartServer, ApplySources, Verify],
+            Self::Heal => &[EndHung, MakeNode, Configure, StartServer, ApplySources, Verify],
             Self::Renew => &[RenewCertificate, Configure, ReloadServer],
             Self::Prepare => {
                 &[AllocateAddresses, IssueCertificates, MakeNode, Initialise, Configure, StartServer, Harden, PrepareDatabase, StopServer, Park]
@@ -150,11 +199,26 @@ impl JobKind {
         }
     }
 
+    /// Whether it comes to nothing without a primary, and is not what brings one back: it gives way to that.
+    #[must_use]
+    pub fn waits_for_a_primary(self) -> bool {
+        self == Self::Rejoin || self.goes_on()
+    }
+
+    /// Whether Granary itself goes on with it after it gave way or failed, once the datastore is well.
+    #[must_use]
+    pub fn goes_on(self) -> bool {
+        matches!(self, Self::Resync | Self::AddNode | Self::ReplaceNode | Self::RemoveNode)
+    }
+
     /// The steps that undo it when it is abandoned; `None` when there is nothing to undo.
     #[must_use]
     pub fn undo(self) -> Option<&'static [Step]> {
         match self {
             Self::Create | Self::CreateReplicated | Self::Prepare => Some(Self::Delete.steps()),
+            Self::AddNode | Self::ReplaceNode => {
+                Some(&[Step::WithdrawNodes, Step::RecordSyncSet, Step::ApplySyncSet, Step::ForgetSyncSets, Step::RemoveNodes])
+            }
             _ => None,
         }
     }
@@ -168,9 +232,11 @@ impl JobKind {
             // Each copy is of a few empty databases.
             Self::CreateReplicated => Duration::from_mins(15),
             Self::Trust | Self::Lead | Self::Renew | Self::Guard => Duration::from_mins(2),
-            Self::Restart | Self::Heal | Self::Revive | Self::Promote | Self::Failover => Duration::from_mins(30),
+            Self::Resync | Self::Overrule | Self::RestartInTurn | Self::Restart | Self::Heal | Self::Revive | Self::Promote | Self::Failover => {
+                Duration::from_mins(30)
+            }
             // A copy of everything may be part of it.
-            Self::Rejoin => Duration::from_hours(5),
+            Self::Rejoin | Self::AddNode | Self::ReplaceNode | Self::RemoveNode => Duration::from_hours(5),
         }
     }
 

@@ -178,7 +178,10 @@ impl Shared {
                     let work = Work { app: self.app.clone(), job, faults: self.faults, stop: self.stop.clone() };
                     let shared = self.clone();
                     self.tasks.spawn(async move {
+                        let datastore = work.job.datastore;
                         work.go_on().await;
+                        // What is left to do is seen at once.
+                        shared.app.pulse.poke(datastore);
                         drop(place);
                         shared.wake.notify_one();
                     });

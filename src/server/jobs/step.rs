@@ -23,6 +23,8 @@ pub enum Step {
     StartPrimary,
     /// Closes the primary endpoint and stops the primary, once the replica that takes over is known to have all of it.
     StepDown,
+    /// Kills servers that will never answer.
+    EndHung,
     /// Kills what is left of the primary, and closes its endpoint.
     FencePrimary,
     /// Chooses the replica that has most.
@@ -33,6 +35,22 @@ pub enum Step {
     Rejoin,
     /// Makes each replica of a copy of the primary's data, and has it follow.
     CopyToReplicas,
+    /// Records what the primary's commits should wait for, beside what they wait for now.
+    RecordSyncSet,
+    /// Tells the servers, and returns when commits wait for it and find it.
+    ApplySyncSet,
+    /// Forgets what commits waited for earlier.
+    ForgetSyncSets,
+    /// Makes nodes that follow now members of the datastore.
+    AdmitNodes,
+    /// Has nodes that were being added leave, and those that they replace stay.
+    WithdrawNodes,
+    /// Removes nodes that leave, with their data.
+    RemoveNodes,
+    /// Restarts the replicas, one after another.
+    RestartReplicas,
+    /// Restarts the primary.
+    RestartPrimary,
     /// Stops the server cleanly.
     StopServer,
     /// Has the server read its files again.
@@ -60,7 +78,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 35] = [
         Self::AllocateAddresses,
         Self::IssueCertificates,
         Self::RenewCertificate,
@@ -71,10 +89,19 @@ impl Step {
         Self::StartPrimary,
         Self::CopyToReplicas,
         Self::StepDown,
+        Self::EndHung,
         Self::FencePrimary,
         Self::Elect,
         Self::PromoteReplica,
         Self::Rejoin,
+        Self::RecordSyncSet,
+        Self::ApplySyncSet,
+        Self::ForgetSyncSets,
+        Self::AdmitNodes,
+        Self::WithdrawNodes,
+        Self::RemoveNodes,
+        Self::RestartReplicas,
+        Self::RestartPrimary,
         Self::StopServer,
         Self::ReloadServer,
         Self::GuardStorage,
@@ -103,10 +130,19 @@ impl Step {
             Self::StartPrimary => "start-primary",
             Self::CopyToReplicas => "copy-to-replicas",
             Self::StepDown => "step-down",
+            Self::EndHung => "end-hung",
             Self::FencePrimary => "fence-primary",
             Self::Elect => "elect",
             Self::PromoteReplica => "promote-replica",
             Self::Rejoin => "rejoin",
+            Self::RecordSyncSet => "record-sync-set",
+            Self::ApplySyncSet => "apply-sync-set",
+            Self::ForgetSyncSets => "forget-sync-sets",
+            Self::AdmitNodes => "admit-nodes",
+            Self::WithdrawNodes => "withdraw-nodes",
+            Self::RemoveNodes => "remove-nodes",
+            Self::RestartReplicas => "restart-replicas",
+            Self::RestartPrimary => "restart-primary",
             Self::StopServer => "stop-server",
             Self::ReloadServer => "reload-server",
             Self::GuardStorage => "guard-storage",
@@ -136,10 +172,19 @@ impl Step {
             Self::StartPrimary => "Start the primary",
             Self::CopyToReplicas => "Copy the data to the replicas",
             Self::StepDown => "Stop the old primary cleanly",
+            Self::EndHung => "End what hangs",
             Self::FencePrimary => "Fence the old primary",
             Self::Elect => "Choose the replica that has most",
             Self::PromoteReplica => "Promote the replica",
             Self::Rejoin => "Have the other nodes follow",
+            Self::RecordSyncSet => "Record what commits wait for",
+            Self::ApplySyncSet => "Have commits wait for it",
+            Self::ForgetSyncSets => "Forget what they waited for",
+            Self::AdmitNodes => "Admit the new node",
+            Self::WithdrawNodes => "Withdraw the new node",
+            Self::RemoveNodes => "Remove the node and its data",
+            Self::RestartReplicas => "Restart the replicas, one after another",
+            Self::RestartPrimary => "Restart the primary",
             Self::StopServer => "Stop the server",
             Self::ReloadServer => "Load the new certificate",
             Self::GuardStorage => "Stop or admit writes",

@@ -138,6 +138,11 @@ impl Work {
                 self.faults.pass(Moment::After, step);
                 self.succeeded(kind, step, undoing, spent).await
             }
+            Err(error) if error.is::<steps::Moot>() => {
+                tracing::warn!("not done: {error:#}");
+                self.end(if kind.goes_on() { "failed" } else { "cancelled" }, Some(&format!("{error:#}"))).await?;
+                Ok(Next::Done)
+            }
             // The step was not to blame where the metadata database failed it.
             Err(error) if error.is::<Stale>() || trouble_in(&error).is_some() => Err(error),
             Err(error) => self.failed(kind, step, undoing, &error, spent).await,

@@ -1,13 +1,23 @@
 //! What follows from what was seen: a pure function of one datastore's state.
 
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
 use crate::{
     model::{engine::EngineKind, storage::Storage},
     server::{
-        engine::Health,
-        platform::{Presence, Route, Space},
+        engine::{
+            Health,
+            quorum::{self, SyncSet},
+        },
+        jobs::kind::JobKind,
+        platform::{Activity, ListenerKind, Presence, Route, Space},
     },
 };
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Least that stays free before writes are refused: a server that recovers needs room for its log.
 const LEAST_FREE: u64 = 128 << 20;
@@ -18,6 +28,12 @@ const DEAF: Duration = Duration::from_secs(10);
 /// A replica that hears nothing for so long will not by itself: the log that it lacks may be gone.
 const LOST: Duration = Duration::from_mins(1);
 
+/// A server that was stopped, and was silent, for so long is frozen: longer than a debugger or a snapshot stops one.
+pub const FROZEN: Duration = Duration::from_millis(1200);
+
+/// A server that waits for something to do, and answers nobody, for so long will never answer.
+pub const HUNG: Duration = Duration::from_secs(30);
+
 /// What people are told of a primary that serves.
 pub const PRIMARY: &str = "answers as primary";
 /// What people are told of a replica that follows.
@@ -26,10 +42,52 @@ pub const REPLICA: &str = "follows the primary";
 const WAITS: &str = "waits for the primary";
 /// What people are told of a primary that must not fill its storage, before how it is done.
 const READ_ONLY: &str = "answers as primary, read-only: its storage is nearly full. To free some:";
+/// What people are told where going on may lose writes.
+const UNDECIDED: &str = "the primary cannot be started, and not enough replicas are left to be sure that no acknowledged write is lost";
+const BLOCKED: &str = "writes wait for replicas, and those cannot be brought back";
+
+/// For how long a server has said nothing, and done nothing: less by as much as the monitor itself was late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Silence {
+    /// Since it answered last.
+    pub unanswered: Duration,
+    /// Since it was seen to be anything but stopped.
+    pub stopped: Duration,
+    /// Since it was seen to work, or to be about to.
+    pub idle: Duration,
+}
+
+impl Silence {
+    /// Goes on from the last look: `activity` is what it was seen at in this one, `worked` whether it has used CPU time since.
+    #[must_use]
+    pub fn after(self, passed: Duration, answered: bool, activity: Option<Activity>, worked: bool) -> Self {
+        if answered {
+            return Self::default();
+        }
+        let stopped = activity == Some(Activity::Stopped);
+        let busy = worked || matches!(activity, None | Some(Activity::Busy));
+        let longer = |since: Duration, goes_on: bool| if goes_on { since + passed } else { Duration::ZERO };
+        Self { unanswered: self.unanswered + passed, stopped: longer(self.stopped, stopped), idle: longer(self.idle, !busy) }
+    }
+
+    /// Why it will not answer any more; `None` while it may.
+    #[must_use]
+    pub fn hopeless(&self) -> Option<&'static str> {
+        if self.unanswered >= FROZEN && self.stopped >= FROZEN {
+            Some("the server is frozen")
+        } else if self.unanswered >= HUNG && self.idle >= HUNG {
+            Some("the server hangs")
+        } else {
+            None
+        }
+    }
+}
 
 /// What was seen of a node.
 #[derive(Debug, Clone)]
 pub struct NodeSeen {
+    /// Its id.
+    pub id: Uuid,
     /// Its slot.
     pub slot: u8,
     /// Whether it was wanted as the primary.
@@ -38,10 +96,30 @@ pub struct NodeSeen {
     pub presence: Presence,
     /// What the server answered; the error's words otherwise. `None` when it was not asked.
     pub answer: Option<Result<Health, String>>,
+    /// For how long it has said nothing.
+    pub silence: Silence,
     /// Since when a replica has received nothing.
     pub deaf: Duration,
+    /// Bytes of log that a replica lacks, where its primary tells.
+    pub lag: Option<u64>,
     /// Its storage as it was measured last.
     pub space: Option<Space>,
+}
+
+impl NodeSeen {
+    fn health(&self) -> Option<&Health> {
+        self.answer.as_ref()?.as_ref().ok()
+    }
+
+    /// Why it is of no use any more, whatever its processes may still do.
+    fn lost(&self) -> Option<&'static str> {
+        if self.presence.is_gone() { Some("the server stopped") } else { self.silence.hopeless() }
+    }
+
+    /// Whether it is a replica that could say now what it has.
+    fn can_be_heard(&self) -> bool {
+        !self.primary && self.lost().is_none() && self.health().is_some_and(|health| !health.writable)
+    }
 }
 
 /// What was seen of a datastore.
@@ -51,6 +129,10 @@ pub struct Seen {
     pub engine: EngineKind,
     /// Its nodes.
     pub nodes: Vec<NodeSeen>,
+    /// What commits wait for, as recorded.
+    pub sync_sets: Vec<SyncSet>,
+    /// Work that failed for good.
+    pub failed: Vec<JobKind>,
     /// The storage of each, as it was wanted.
     pub storage: Storage,
     /// Whether its edge runs.
@@ -61,13 +143,33 @@ pub struct Seen {
     pub wanted: Vec<Route>,
 }
 
+impl Seen {
+    fn primary(&self) -> Option<&NodeSeen> {
+        self.nodes.iter().find(|node| node.primary)
+    }
+
+    fn replicas(&self) -> impl Iterator<Item = &NodeSeen> {
+        self.nodes.iter().filter(|node| !node.primary)
+    }
+
+    /// How many of the replicas that commits wait for they find, and how many they need.
+    fn found(&self) -> (usize, usize) {
+        let (Some(set), Some(health)) = (self.sync_sets.last(), self.primary().and_then(NodeSeen::health)) else { return (0, 0) };
+        (health.followers.iter().filter(|f| f.synchronous && set.members.contains(&f.node)).count(), set.acks)
+    }
+}
+
 /// What a job should do, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
+    /// Make a replica the primary.
+    FailOver(&'static str),
     /// Start things again.
     Heal(&'static str),
     /// Have replicas follow again.
     Rejoin(&'static str),
+    /// Go on with work that gave way.
+    GoOn(JobKind),
     /// Lead the endpoints to the nodes that serve, and to no other.
     Lead(&'static str),
     /// Refuse writes, or admit them again.
@@ -77,7 +179,7 @@ pub enum Intent {
 /// What to note of something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// `healthy`, `degraded`, `unreachable` or `down`.
+    /// `healthy`, `degraded`, `unreachable`, `down` or `undecided`.
     pub state: &'static str,
     /// In words.
     pub detail: String,
@@ -92,50 +194,112 @@ pub struct Verdict {
     pub nodes: Vec<Note>,
     /// What a job should do; `None` when nothing is to be done.
     pub intent: Option<Intent>,
+    /// Failed work that is done by now, whoever did it: it is given up, so that the next need finds none.
+    pub settled: Vec<JobKind>,
 }
 
-/// Whether a node serves as what it was wanted: only then is an endpoint led to it.
+/// Whether a node serves as what it was wanted: only then is an endpoint led to it. One whose lag is over the bound is led to again at
+/// half of it.
 #[must_use]
-pub fn serves(node: &NodeSeen) -> bool {
-    let (Presence::Running { .. }, Some(Ok(health))) = (&node.presence, &node.answer) else { return false };
-    if node.primary { health.writable } else { !health.writable && (health.receives || node.deaf < DEAF) }
+pub fn serves(node: &NodeSeen, open: Option<&[Route]>, bound: u64) -> bool {
+    let (Presence::Running { .. }, Some(health)) = (&node.presence, node.health()) else { return false };
+    let route = Route { listener: ListenerKind::Replica, slot: node.slot };
+    let bound = if open.is_some_and(|open| open.contains(&route)) { bound } else { bound / 2 };
+    if node.primary { health.writable } else { !health.writable && (health.receives || node.deaf < DEAF) && node.lag.is_none_or(|lag| lag <= bound) }
 }
 
-/// Decides. Death is acted on; silence of a living server is only noted, since it may be recovering or busy.
+/// Decides, in this order: a primary that is lost, the edge, replicas, endpoints, work that gave way, storage. Death is acted on; silence of
+/// a server that may still answer is only noted, since it may be recovering or busy.
 #[must_use]
 pub fn decide(seen: &Seen) -> Verdict {
     let nodes: Vec<Note> = seen.nodes.iter().map(|node| note(node, seen.engine)).collect();
-    let primary = seen.nodes.iter().zip(&nodes).find(|(node, _)| node.primary);
-    let (mut note, served) = match primary {
-        Some((seen, note)) => (note.clone(), serves(seen)),
-        None => (Note { state: "unreachable", detail: "there is no primary".to_owned() }, false),
+    let Some((primary, noted)) = seen.nodes.iter().zip(&nodes).find(|(node, _)| node.primary) else {
+        let note = Note { state: "unreachable", detail: "there is no primary".to_owned() };
+        return Verdict { note, nodes, intent: None, settled: Vec::new() };
     };
-    let mut intent = dead(&seen.nodes).or_else(|| seen.nodes.iter().filter(|_| served).find_map(astray));
-    if served {
-        match (&seen.edge, &seen.open) {
-            (Presence::Dead, _) => {
-                note = Note { state: "down", detail: "the edge's process is gone".to_owned() };
-                intent = Some(Intent::Heal("the edge stopped"));
-            }
-            (_, Some(open)) if primary.is_some_and(|(node, _)| leads_elsewhere(seen, open, Some(node.slot))) => {
-                note = Note { state: "down", detail: "the endpoints are closed".to_owned() };
-                intent = intent.or(Some(Intent::Heal("the endpoints were closed")));
-            }
-            (_, Some(open)) if leads_elsewhere(seen, open, None) => intent = intent.or(Some(Intent::Lead("the nodes that serve are others"))),
-            _ => intent = intent.or_else(|| seen.nodes.iter().find_map(|node| guard(node, &seen.storage))),
+    let mut verdict = if let Some(why) = primary.lost() {
+        Verdict { note: without_primary(seen, noted), intent: Some(save(seen, why)), nodes: Vec::new(), settled: Vec::new() }
+    } else if matches!(primary.presence, Presence::Running { .. }) && primary.health().is_some_and(|health| health.writable) {
+        let (note, intent) = with_primary(seen, primary, noted);
+        Verdict { note, intent, nodes: Vec::new(), settled: settled(seen) }
+    } else {
+        Verdict { note: noted.clone(), intent: None, nodes: Vec::new(), settled: Vec::new() }
+    };
+    if let (true, Some((node, it))) = (verdict.note.state == "healthy", seen.nodes.iter().zip(&nodes).find(|(_, it)| it.state != "healthy")) {
+        verdict.note = Note { state: "degraded", detail: format!("{}; node {}: {}", verdict.note.detail, node.slot + 1, it.detail) };
+    }
+    Verdict { nodes, ..verdict }
+}
+
+/// What brings writes back. Where commits wait for replicas, one of these takes over at once, if enough are there to be sure that it has
+/// everything and that its own commits find enough others. Else what is dead is started again first: nothing is lost by that.
+fn save(seen: &Seen, why: &'static str) -> Intent {
+    let heard: Vec<Uuid> = seen.replicas().filter(|node| node.can_be_heard()).map(|node| node.id).collect();
+    let promised = seen.sync_sets.iter().any(|set| set.acks > 0);
+    let others = seen.replicas().count();
+    let enough = quorum::may_promote(&seen.sync_sets, &heard) && heard.len() > others.div_ceil(2);
+    let tried = seen.failed.iter().any(|kind| matches!(kind, JobKind::Revive | JobKind::Failover));
+    if others > 0 && (promised && enough || tried) {
+        return Intent::FailOver(if promised && enough { why } else { "the primary could not be started again" });
+    }
+    Intent::Heal(why)
+}
+
+fn without_primary(seen: &Seen, noted: &Note) -> Note {
+    let promised = seen.sync_sets.iter().any(|set| set.acks > 0);
+    if promised && seen.failed.contains(&JobKind::Failover) {
+        return Note { state: "undecided", detail: UNDECIDED.to_owned() };
+    }
+    Note { state: "down", detail: noted.detail.clone() }
+}
+
+fn with_primary(seen: &Seen, primary: &NodeSeen, noted: &Note) -> (Note, Option<Intent>) {
+    let mut note = noted.clone();
+    let mut intent = seen.replicas().find_map(astray);
+    match (&seen.edge, &seen.open) {
+        (edge, _) if edge.is_gone() => {
+            note = Note { state: "down", detail: "the edge's process is gone".to_owned() };
+            intent = Some(Intent::Heal("the edge stopped"));
         }
-        if let (true, Some((node, it))) = (note.state == "healthy", seen.nodes.iter().zip(&nodes).find(|(_, it)| it.state != "healthy")) {
-            note = Note { state: "degraded", detail: format!("{}; node {}: {}", note.detail, node.slot + 1, it.detail) };
+        (_, Some(open)) if leads_elsewhere(seen, open, Some(primary.slot)) => {
+            note = Note { state: "down", detail: "the endpoints are closed".to_owned() };
+            // Whatever else is amiss: clients wait.
+            intent = Some(Intent::Lead("the endpoints were closed"));
+        }
+        (_, Some(open)) if leads_elsewhere(seen, open, None) => intent = Some(Intent::Lead("the nodes that serve are others")),
+        _ => {
+            let goes_on = || seen.failed.iter().copied().find(|kind| kind.goes_on()).map(Intent::GoOn);
+            let guard = || seen.nodes.iter().find_map(|node| guard(node, &seen.storage));
+            intent = intent.or_else(goes_on).or_else(guard);
         }
     }
-    Verdict { note, nodes, intent }
+    let (found, needed) = seen.found();
+    if note.state == "healthy" && found < needed {
+        let stuck = seen.failed.iter().any(|kind| matches!(kind, JobKind::Rejoin | JobKind::Resync));
+        let detail = if stuck { BLOCKED.to_owned() } else { format!("{}; writes wait for {needed} of the replicas, {found} follow", note.detail) };
+        note = Note { state: if stuck { "undecided" } else { "degraded" }, detail };
+    }
+    (note, intent)
+}
+
+/// With a primary that serves, work that was to bring one back is over; with replicas that follow, what was to bring those back.
+fn settled(seen: &Seen) -> Vec<JobKind> {
+    let all_follow = seen.replicas().all(|node| node.health().is_some_and(|health| health.receives));
+    let over = |kind: &JobKind| match kind {
+        JobKind::Revive | JobKind::Failover => true,
+        JobKind::Rejoin => all_follow,
+        _ => false,
+    };
+    seen.failed.iter().copied().filter(over).collect()
 }
 
 fn note(node: &NodeSeen, engine: EngineKind) -> Note {
     let read_only = || format!("{READ_ONLY} {}", engine.frees_space_by());
     let (state, detail) = match (&node.presence, &node.answer) {
         (Presence::Dead, _) => ("down", "the server's processes are gone"),
-        (Presence::Unknown(why), _) | (_, Some(Err(why))) => ("unreachable", why.as_str()),
+        (Presence::Leaderless(why), _) => ("down", why.as_str()),
+        (Presence::Unknown(why), _) => ("unreachable", why.as_str()),
+        (_, Some(Err(why))) => node.silence.hopeless().map_or(("unreachable", why.as_str()), |why| ("down", why)),
         (_, None) => ("unreachable", "the server was not asked"),
         (_, Some(Ok(health))) => match (node.primary, health.writable, health.receives) {
             (true, true, _) if health.read_only => return Note { state: "healthy", detail: read_only() },
@@ -150,19 +314,12 @@ fn note(node: &NodeSeen, engine: EngineKind) -> Note {
     Note { state, detail: detail.to_owned() }
 }
 
-/// What is dead is started again, the primary first.
-fn dead(nodes: &[NodeSeen]) -> Option<Intent> {
-    let dead = |primary: bool| nodes.iter().any(|node| node.primary == primary && node.presence == Presence::Dead);
-    match (dead(true), dead(false)) {
-        (true, _) => Some(Intent::Heal("the server stopped")),
-        (false, true) => Some(Intent::Rejoin("a replica stopped")),
-        (false, false) => None,
-    }
-}
-
-/// A replica that runs and will not follow by itself, while there is somebody to follow.
+/// A replica that is lost, or that runs and will not follow by itself.
 fn astray(node: &NodeSeen) -> Option<Intent> {
-    let health = node.answer.as_ref().filter(|_| !node.primary)?.as_ref().ok()?;
+    if let Some(why) = node.lost() {
+        return Some(Intent::Rejoin(if node.presence.is_gone() { "a replica stopped" } else { why }));
+    }
+    let health = node.health()?;
     match (health.writable, health.receives) {
         (true, _) => Some(Intent::Rejoin("a replica takes writes of its own")),
         (false, false) if node.deaf >= LOST => Some(Intent::Rejoin("a replica has lost the primary")),
@@ -178,7 +335,7 @@ fn leads_elsewhere(seen: &Seen, open: &[Route], slot: Option<u8>) -> bool {
 }
 
 fn guard(node: &NodeSeen, storage: &Storage) -> Option<Intent> {
-    let health = node.answer.as_ref()?.as_ref().ok()?;
+    let health = node.health()?;
     let must = must_be_read_only(&node.space?, storage, health.read_only);
     (must != health.read_only).then_some(Intent::Guard(if must { "the storage is nearly full" } else { "the storage has room again" }))
 }
@@ -188,136 +345,4 @@ fn guard(node: &NodeSeen, storage: &Storage) -> Option<Intent> {
 pub fn must_be_read_only(space: &Space, storage: &Storage, is_now: bool) -> bool {
     let low = ((u64::from(storage.gb()) << 30) / 20).max(LEAST_FREE);
     space.free < if is_now { 2 * low } else { low }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::server::platform::ListenerKind;
-    use time::OffsetDateTime;
-
-    const RUNS: Presence = Presence::Running { pid: None };
-
-    fn health(primary: bool) -> Health {
-        let started_at = OffsetDateTime::UNIX_EPOCH;
-        Health { version: "15.1".into(), writable: primary, receives: !primary, followers: Vec::new(), read_only: false, started_at }
-    }
-
-    fn node(slot: u8) -> NodeSeen {
-        let space = Some(Space { used: 1 << 30, free: 4 << 30 });
-        NodeSeen { slot, primary: slot == 0, presence: RUNS, answer: Some(Ok(health(slot == 0))), deaf: Duration::ZERO, space }
-    }
-
-    fn routes(slots: &[u8]) -> Vec<Route> {
-        let listener = |slot| if slot == 0 { ListenerKind::Primary } else { ListenerKind::Replica };
-        slots.iter().map(|slot| Route { listener: listener(*slot), slot: *slot }).collect()
-    }
-
-    /// So many nodes, all well.
-    fn well(nodes: u8) -> Seen {
-        let slots: Vec<u8> = (0..nodes).collect();
-        let nodes = slots.iter().map(|slot| node(*slot)).collect();
-        Seen {
-            engine: EngineKind::PostgreSql,
-            nodes,
-            storage: Storage::Ephemeral { gb: 5 },
-            edge: RUNS,
-            open: Some(routes(&slots)),
-            wanted: routes(&slots),
-        }
-    }
-
-    /// All are well but the one of this slot; routes are wanted to those that serve.
-    fn but(nodes: u8, slot: u8, change: impl FnOnce(&mut NodeSeen)) -> Seen {
-        let mut seen = well(nodes);
-        change(&mut seen.nodes[usize::from(slot)]);
-        let serving: Vec<u8> = seen.nodes.iter().filter(|node| serves(node)).map(|node| node.slot).collect();
-        seen.wanted = routes(&serving);
-        seen
-    }
-
-    #[test]
-    fn status_is_what_was_checked() {
-        for nodes in 1..=3 {
-            let verdict = decide(&well(nodes));
-            assert_eq!((verdict.note.state, verdict.note.detail.as_str(), verdict.intent), ("healthy", PRIMARY, None));
-            assert!(verdict.nodes.iter().all(|note| note.state == "healthy") && verdict.nodes.len() == usize::from(nodes));
-            let silent = decide(&but(nodes, 0, |node| node.answer = Some(Err("no".into()))));
-            assert_eq!((silent.note.state, silent.note.detail.as_str(), silent.intent), ("unreachable", "no", None), "silence is not death");
-            assert_eq!(decide(&but(nodes, 0, |node| node.answer = None)).note.state, "unreachable");
-            assert_eq!(decide(&but(nodes, 0, |node| node.presence = Presence::Unknown("?".into()))).intent, None);
-        }
-    }
-
-    #[test]
-    fn what_died_is_started_again() {
-        let dead = |node: &mut NodeSeen| (node.presence, node.answer) = (Presence::Dead, None);
-        let verdict = decide(&but(1, 0, dead));
-        assert_eq!((verdict.note.state, verdict.intent), ("down", Some(Intent::Heal("the server stopped"))));
-        assert!(decide(&Seen { edge: Presence::Dead, ..well(1) }).intent.is_some());
-        assert!(decide(&Seen { open: Some(vec![]), ..well(1) }).intent.is_some(), "an edge that was started again has no route");
-        assert!(decide(&Seen { open: None, ..well(1) }).intent.is_none(), "an edge that does not answer at once is not dead");
-
-        let verdict = decide(&but(3, 2, dead));
-        assert_eq!((verdict.note.state, verdict.intent), ("degraded", Some(Intent::Rejoin("a replica stopped"))));
-        assert_eq!(verdict.note.detail, "answers as primary; node 3: the server's processes are gone");
-        let both = Seen { nodes: [0, 1].map(|slot| NodeSeen { presence: Presence::Dead, answer: None, ..node(slot) }).into(), ..well(2) };
-        assert_eq!(decide(&both).intent, Some(Intent::Heal("the server stopped")));
-    }
-
-    #[test]
-    fn endpoints_lead_to_replicas_that_follow_and_to_no_other() {
-        let deaf = |node: &mut NodeSeen| {
-            node.answer = Some(Ok(Health { receives: false, ..health(false) }));
-            node.deaf = DEAF;
-        };
-        let waits = decide(&but(3, 1, |node| {
-            deaf(node);
-            node.deaf = DEAF / 2;
-        }));
-        assert_eq!((waits.note.state, waits.intent), ("healthy", None), "not at once: a primary that restarts is back soon");
-        let verdict = decide(&but(3, 1, deaf));
-        assert_eq!((verdict.note.state, verdict.nodes[1].state), ("degraded", "unreachable"));
-        assert_eq!(verdict.intent, Some(Intent::Lead("the nodes that serve are others")), "readers must not see what is old");
-        let led = Seen { open: Some(routes(&[0, 2])), ..but(3, 1, deaf) };
-        assert_eq!(decide(&led).intent, None);
-        let mut lost = led;
-        lost.nodes[1].deaf = LOST;
-        assert_eq!(decide(&lost).intent, Some(Intent::Rejoin("a replica has lost the primary")));
-        lost.nodes[0].answer = Some(Err("no".into()));
-        assert_eq!(decide(&lost).intent, None, "there is nobody to follow");
-        assert_eq!(decide(&Seen { open: Some(routes(&[0, 2])), ..well(3) }).intent, Some(Intent::Lead("the nodes that serve are others")));
-        assert_eq!(decide(&Seen { open: Some(routes(&[1, 2])), ..well(3) }).note.state, "down", "the primary endpoint is closed");
-    }
-
-    #[test]
-    fn a_replica_that_takes_writes_is_never_led_to() {
-        let astray = but(2, 1, |node| node.answer = Some(Ok(health(true))));
-        assert!(!serves(&astray.nodes[1]));
-        let verdict = decide(&astray);
-        assert_eq!((verdict.note.state, verdict.nodes[1].state), ("degraded", "unreachable"));
-        assert_eq!(verdict.intent, Some(Intent::Rejoin("a replica takes writes of its own")));
-        assert!(!serves(&but(2, 0, |node| node.answer = Some(Ok(health(false)))).nodes[0]), "nor a primary that takes none");
-    }
-
-    #[test]
-    fn writes_are_refused_before_the_storage_is_full_and_admitted_again_with_room_to_spare() {
-        let now = |mb: u64, read_only: bool| {
-            decide(&but(1, 0, |node| {
-                node.answer = Some(Ok(Health { read_only, ..health(true) }));
-                node.space = Some(Space { used: 0, free: mb << 20 });
-            }))
-        };
-        // A twentieth of 5 GB is 256 MB.
-        assert_eq!(now(257, false).intent, None);
-        assert_eq!(now(255, false).intent, Some(Intent::Guard("the storage is nearly full")));
-        assert_eq!(now(255, true).intent, None);
-        assert_eq!(now(511, true).intent, None, "not back and forth");
-        assert_eq!(now(513, true).intent, Some(Intent::Guard("the storage has room again")));
-        assert!(now(255, true).note.detail.contains("read-only") && !now(513, false).note.detail.contains("read-only"));
-        assert_eq!(decide(&but(1, 0, |node| node.space = None)).intent, None, "what was not measured changes nothing");
-        let small = Storage::Volume { volume_type: "dynamic".into(), gb: 1 };
-        let free = |mb: u64| Space { used: 0, free: mb << 20 };
-        assert!(must_be_read_only(&free(127), &small, false) && !must_be_read_only(&free(129), &small, false));
-    }
 }

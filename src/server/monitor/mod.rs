@@ -2,6 +2,8 @@
 //! only jobs act.
 
 pub mod decide;
+mod known;
 pub mod pulse;
 pub mod run;
 pub mod spares;
+mod watch;

@@ -1,15 +1,20 @@
-//! When the monitor looked last: by this process's monotonic clock, so that no jump of the machine's clock matters.
+//! When the monitor looked last, and where it should look next: by this process's monotonic clock, so that no jump of the machine's clock matters.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Pulse(Mutex<Looks>);
+pub struct Pulse {
+    looks: Mutex<Looks>,
+    poke: mpsc::UnboundedSender<Uuid>,
+    pokes: tokio::sync::Mutex<mpsc::UnboundedReceiver<Uuid>>,
+}
 
 #[derive(Debug)]
 struct Looks {
@@ -21,13 +26,29 @@ struct Looks {
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self(Mutex::new(Looks { at: HashMap::new(), round: Instant::now() }))
+        let (poke, pokes) = mpsc::unbounded_channel();
+        let looks = Mutex::new(Looks { at: HashMap::new(), round: Instant::now() });
+        Self { looks, poke, pokes: tokio::sync::Mutex::new(pokes) }
     }
 }
 
 impl Pulse {
     fn with<T>(&self, act: impl FnOnce(&mut Looks) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.looks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has the monitor of this process look at a datastore at once.
+    pub fn poke(&self, datastore: Uuid) {
+        // An error means that nobody looks any more.
+        let _ = self.poke.send(datastore);
+    }
+
+    /// The next datastore that should be looked at.
+    pub async fn next_poke(&self) -> Uuid {
+        match self.pokes.lock().await.recv().await {
+            Some(datastore) => datastore,
+            None => std::future::pending().await,
+        }
     }
 
     /// A round over these begins; others are not watched any more.

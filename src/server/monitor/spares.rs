@@ -2,7 +2,7 @@
 //! directory that was initialised for it alone. A round takes no input: it compares what is there with what there should be.
 
 use crate::{
-    model::{draft::NewDatastore, engine::EngineKind, storage::Storage, topology::Topology},
+    model::{draft::NewDatastore, durability::Durability, engine::EngineKind, storage::Storage, topology::Topology},
     server::{
         db::{
             self,
@@ -132,6 +132,7 @@ fn kinds(app: &App) -> Vec<NewDatastore> {
                 name: String::new(),
                 tags: Vec::new(),
                 topology: Topology::Single,
+                durability: Durability::Asynchronous,
                 region: region.clone(),
                 flavor: flavor.clone(),
                 storage,
@@ -163,6 +164,7 @@ mod tests {
             name: String::new(),
             tags: vec![],
             topology: Topology::Single,
+            durability: Durability::Asynchronous,
             region: "local".into(),
             flavor,
             storage,

@@ -143,8 +143,38 @@ pub enum Presence {
     },
     /// Nothing of it is left.
     Dead,
+    /// Its first process is gone but others are left, which may still write: what is left, in words.
+    Leaderless(String),
     /// Cannot be known now.
     Unknown(String),
+}
+
+impl Presence {
+    /// Whether the service is gone, though something of it may be left.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Dead | Self::Leaderless(_))
+    }
+}
+
+/// What the processes of a node do: how a busy one is told from one that will never answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vitals {
+    /// What they are at.
+    pub activity: Activity,
+    /// CPU time that they have used in all; it grows while they work.
+    pub cpu: Duration,
+}
+
+/// What the processes of a node are at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// The first of them was stopped, as by a signal: it does nothing until it is told to go on.
+    Stopped,
+    /// One of them runs, or would if the machine had time for it, or waits for a device.
+    Busy,
+    /// All of them wait to be given something to do.
+    Waiting,
 }
 
 /// A signal to a node's service.
@@ -281,8 +311,21 @@ pub trait Platform: Send + Sync {
     async fn start(&self, lease: Lease, node: &NodeSpec, service: &str, program: &Program) -> anyhow::Result<()>;
 
     /// Whether the node's service is there: the very process that was started. When it is gone but left processes
-    /// behind, that is [`Presence::Unknown`], since they may still write. Immediate.
+    /// behind, that is [`Presence::Leaderless`], since they may still write. Immediate.
     async fn presence(&self, node: &NodeSpec) -> Presence;
+
+    /// What the node's processes do. Immediate.
+    ///
+    /// # Errors
+    /// When nothing of it runs, or that cannot be known.
+    async fn vitals(&self, node: &NodeSpec) -> anyhow::Result<Vitals>;
+
+    /// Returns as soon as the node's service is gone: within milliseconds where the platform is told, else by asking again and again.
+    async fn until_gone(&self, node: &NodeSpec) {
+        while !self.presence(node).await.is_gone() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
 
     /// The end of a service's output, at most `bytes`.
     async fn tail(&self, node: &NodeSpec, service: &str, bytes: u64) -> String;

@@ -2,32 +2,77 @@
 
 use super::session::{MAINTENANCE, Session};
 use crate::server::{
-    engine::{Follower, Health},
+    engine::{Answered, Follower, Health},
     platform::{NodeSpec, Platform},
 };
 use anyhow::Context;
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(5);
 /// Debian's builds say more than the number after a space. A replica's name is its node's id.
 const STATE: &str = "SELECT split_part(current_setting('server_version'), ' ', 1), NOT pg_is_in_recovery(),
     current_setting('default_transaction_read_only')::boolean, pg_postmaster_start_time(),
     EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')";
-const FOLLOWERS: &str = "SELECT application_name, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0)::bigint
+const FOLLOWERS: &str = "SELECT application_name, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0)::bigint,
+        sync_state IN ('quorum', 'sync')
     FROM pg_stat_replication WHERE state = 'streaming'";
 
+/// A session is asked for so long; then a new one shows that the server still takes some.
+const RENEW: Duration = Duration::from_secs(10);
+
+/// Sessions of the last looks, by node: opening one costs the server a process.
+#[derive(Clone, Default)]
+pub(super) struct Sessions(Arc<Mutex<HashMap<Uuid, (Arc<Session>, Instant)>>>);
+
+impl Sessions {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<Uuid, (Arc<Session>, Instant)>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The last one, if it is young. It is taken: who cannot go on with it leaves none.
+    fn take(&self, node: Uuid) -> Option<(Arc<Session>, Instant)> {
+        self.with(|all| {
+            all.retain(|_, (session, opened)| opened.elapsed() < RENEW && !session.has_ended());
+            all.remove(&node)
+        })
+    }
+}
+
 /// See [`crate::server::engine::Engine::check`].
-pub(super) async fn check(platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
+pub(super) async fn check(sessions: &Sessions, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
     let ask = async {
-        let session = Session::open(platform, node, MAINTENANCE).await?;
-        let row = session.row(STATE, &[]).await?.context("the server gave no answer")?;
-        let writable = row.try_get(1)?;
-        let followers = if writable { followers(&session).await? } else { Vec::new() };
-        let (version, read_only, started_at, receives) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-        Ok(Health { version, writable, receives, followers, read_only, started_at })
+        if let Some((session, opened)) = sessions.take(node.id)
+            && let Ok(health) = health(&session).await
+        {
+            sessions.with(|all| all.insert(node.id, (session, opened)));
+            return Ok(health);
+        }
+        let session = Arc::new(Session::open(platform, node, MAINTENANCE).await?);
+        let health = health(&session).await?;
+        sessions.with(|all| all.insert(node.id, (session, Instant::now())));
+        Ok(health)
     };
-    timeout(LIMIT, ask).await.with_context(|| format!("the server did not answer within {} s", LIMIT.as_secs()))?
+    let asked = timeout(LIMIT, ask).await.with_context(|| format!("the server did not answer within {} s", LIMIT.as_secs()))?;
+    asked.map_err(|why: anyhow::Error| if is_said(&why) { why.context(Answered) } else { why })
+}
+
+/// Whether the server itself gave this error.
+fn is_said(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<tokio_postgres::Error>().is_some_and(|error| error.code().is_some())
+}
+
+async fn health(session: &Session) -> anyhow::Result<Health> {
+    let row = session.row(STATE, &[]).await?.context("the server gave no answer")?;
+    let writable = row.try_get(1)?;
+    let followers = if writable { followers(session).await? } else { Vec::new() };
+    let (version, read_only, started_at, receives) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+    Ok(Health { version, writable, receives, followers, read_only, started_at })
 }
 
 async fn followers(session: &Session) -> anyhow::Result<Vec<Follower>> {
@@ -35,7 +80,8 @@ async fn followers(session: &Session) -> anyhow::Result<Vec<Follower>> {
     let follower = |row: &tokio_postgres::Row| {
         // Others than nodes may come to copy the data: a backup has no id for a name.
         let node = row.try_get::<_, &str>(0).ok()?.parse().ok()?;
-        Some(Follower { node, lag_bytes: u64::try_from(row.try_get::<_, i64>(1).ok()?).unwrap_or_default() })
+        let lag_bytes = u64::try_from(row.try_get::<_, i64>(1).ok()?).unwrap_or_default();
+        Some(Follower { node, lag_bytes, synchronous: row.try_get(2).ok()? })
     };
     Ok(rows.iter().filter_map(follower).collect())
 }

@@ -2,7 +2,7 @@
 
 use super::{ADMIN, CLUSTER, REPLICATION, cluster, sizing::Sizing};
 use crate::server::{
-    engine::Settings,
+    engine::{Settings, quorum::SyncSet},
     platform::{File, NodePaths, NodeSpec},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -30,7 +30,7 @@ pub(super) fn files(node: &NodeSpec, paths: &NodePaths, major: u32, administrato
     let open = |name: &str, text: String| File { name: name.to_owned(), content: text.into_bytes(), secret: false };
     let key = |name: &str, key: &SecretString| File { name: name.to_owned(), content: key.expose_secret().as_bytes().to_vec(), secret: true };
     let mut files = vec![
-        open(MAIN, main(node, paths, major, settings.follows)),
+        open(MAIN, main(node, paths, major, settings.follows, &settings.sync_set)),
         open(ACCESS, access(settings.edge_source)),
         open(PEERS, peers(administrator)),
         open(CA, settings.tls.ca_pem.clone()),
@@ -66,6 +66,12 @@ pub(super) fn conninfo(node: &NodeSpec, paths: &NodePaths, primary: SocketAddr) 
     values.map(|(name, value)| format!("{name}='{}'", quoted(&value))).join(" ")
 }
 
+/// What commits wait for. A replica's name is its node's id.
+pub(super) fn standby_names(set: &SyncSet) -> String {
+    let names: Vec<String> = set.members.iter().map(|node| format!("\"{node}\"")).collect();
+    if set.acks == 0 { String::new() } else { format!("ANY {} ({})", set.acks, names.join(", ")) }
+}
+
 /// The slot on the primary that keeps what a node has not received yet.
 pub(super) fn slot(node: &NodeSpec) -> String {
     format!("granary_{}", node.slot)
@@ -88,13 +94,15 @@ pub(super) fn follow(node: &NodeSpec, paths: &NodePaths, major: u32, primary: So
 }
 
 /// `postgresql.conf`. What is not said is the server's default.
-fn main(node: &NodeSpec, paths: &NodePaths, major: u32, follows: Option<SocketAddr>) -> String {
+fn main(node: &NodeSpec, paths: &NodePaths, major: u32, follows: Option<SocketAddr>, set: &SyncSet) -> String {
     let mut text = Text::new();
     text.section("Written by Granary; a change made here is lost.");
     places(&mut text, node, paths);
     transport(&mut text, paths, major);
     memory(&mut text, &Sizing::of(node), major);
     durability(&mut text, &Sizing::of(node), major);
+    text.section("What commits wait for, while this node is the primary.");
+    text.text("synchronous_standby_names", &standby_names(set));
     if let Some(primary) = follows.filter(|_| major >= 12) {
         text.section("The primary that this replica follows.");
         text.text("primary_conninfo", &conninfo(node, paths, primary));
@@ -273,7 +281,7 @@ mod tests {
 
     #[test]
     fn paths_are_quoted_as_the_server_reads_them() {
-        let text = main(&node(), &paths(), 15, None);
+        let text = main(&node(), &paths(), 15, None, &SyncSet::default());
         assert!(text.contains("data_directory = '/srv/it''s a, \\\\ place/data/pgdata'\n"), "{text}");
         assert!(text.contains("unix_socket_directories = '\"/srv/it''s a, \\\\ place/run\"'\n"), "{text}");
     }
@@ -282,7 +290,7 @@ mod tests {
     fn a_replica_is_told_whom_it_follows_and_verifies_them() {
         let primary = "127.64.3.10:5432".parse().unwrap();
         for major in 11..=18 {
-            let (text, file) = (main(&node(), &paths(), major, Some(primary)), follow(&node(), &paths(), major, primary));
+            let (text, file) = (main(&node(), &paths(), major, Some(primary), &SyncSet::default()), follow(&node(), &paths(), major, primary));
             let recovery = String::from_utf8(file.content).unwrap();
             let told = if major >= 12 { &text } else { &recovery };
             assert!(told.contains("primary_conninfo = 'host=''127.64.3.10'' port=''5432''") && told.contains("sslmode=''verify-full''"), "{told}");
@@ -291,7 +299,7 @@ mod tests {
         }
         // A quote in the path is quoted for libpq, and that once more for the file.
         assert!(conninfo(&node(), &paths(), primary).contains(r"sslkey='/srv/it\'s a, \\ place/config/replication.key'"));
-        assert!(!main(&node(), &paths(), 15, None).contains("primary_conninfo"));
+        assert!(!main(&node(), &paths(), 15, None, &SyncSet::default()).contains("primary_conninfo"));
     }
 
     #[test]
@@ -299,7 +307,7 @@ mod tests {
         let since =
             [("ssl_min_protocol_version", 12), ("max_slot_wal_keep_size", 13), ("recovery_init_sync_method", 14), ("min_dynamic_shared_memory", 14)];
         for major in 11..=18 {
-            let text = main(&node(), &paths(), major, None);
+            let text = main(&node(), &paths(), major, None, &SyncSet::default());
             for (name, first) in since {
                 assert_eq!(text.contains(&format!("\n{name} = ")), major >= first, "{name} in {major}");
             }
@@ -308,7 +316,7 @@ mod tests {
 
     #[test]
     fn each_setting_is_said_once() {
-        let text = main(&node(), &paths(), 18, Some("127.64.3.10:5432".parse().unwrap()));
+        let text = main(&node(), &paths(), 18, Some("127.64.3.10:5432".parse().unwrap()), &SyncSet::default());
         let mut names: Vec<_> = lines(&text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
         let all = names.len();
         names.sort();
@@ -334,8 +342,13 @@ mod tests {
     #[test]
     fn only_the_key_is_secret() {
         let tls = crate::server::engine::Tls { ca_pem: "ca".into(), certificate_pem: "certificate".into(), key_pem: "key".into() };
-        let files =
-            files(&node(), &paths(), 15, "root", &Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None });
+        let files = files(
+            &node(),
+            &paths(),
+            15,
+            "root",
+            &Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None, sync_set: SyncSet::default() },
+        );
         let secret: Vec<_> = files.iter().filter(|file| file.secret).map(|file| (file.name.as_str(), file.content.as_slice())).collect();
         assert_eq!(secret, [("server.key", &b"key"[..])]);
         assert_eq!(files.len(), 6);

@@ -9,7 +9,7 @@ use crate::server::{
         Site,
         service::{self, POLL},
     },
-    platform::{File, Presence, Program, Signal},
+    platform::{File, Program, Signal},
 };
 use anyhow::{Context, bail, ensure};
 use std::{path::Path, time::Duration};
@@ -129,7 +129,7 @@ pub(super) async fn wait_until_it_answers(site: Site<'_>, start_limit: Duration)
         // In this order: a server that is gone after the question cannot have answered it.
         let presence = site.platform.presence(site.node).await;
         let Err(error) = answers(site).await else { return Ok(()) };
-        if presence == Presence::Dead {
+        if presence.is_gone() {
             bail!("the server ended while it started. Its log ends with:\n{}", tail(site).await);
         }
         let limit = if is_starting(&error) { RECOVERY_LIMIT } else { start_limit };

@@ -17,7 +17,7 @@ mod sizing;
 #[cfg(test)]
 mod tests;
 
-use super::{Engine, Health, Installed, Position, Replication, Settings, Site};
+use super::{Engine, Health, Installed, Position, Replication, Settings, Site, quorum::SyncSet};
 use crate::{
     model::{engine::EngineKind, log::LogEntry},
     server::{
@@ -39,16 +39,17 @@ const SPARE: &str = "granary_spare";
 const SERVICE: &str = "postgresql";
 
 /// The engine.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct PostgreSql {
     roots: Vec<PathBuf>,
+    sessions: check::Sessions,
 }
 
 impl PostgreSql {
     /// Looks for programs in `<root>/<version>/bin` too.
     #[must_use]
     pub fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots }
+        Self { roots, sessions: check::Sessions::default() }
     }
 }
 
@@ -122,7 +123,7 @@ impl Engine for PostgreSql {
     }
 
     async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
-        check::check(platform, node).await
+        check::check(&self.sessions, platform, node).await
     }
 
     async fn log(&self, platform: &dyn Platform, node: &NodeSpec, bytes: u64) -> Vec<LogEntry> {
@@ -146,6 +147,26 @@ impl Replication for PostgreSql {
 
     async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
         promotion::position(site).await
+    }
+
+    async fn last_word(&self, site: Site<'_>) -> anyhow::Result<Position> {
+        promotion::last_word(site).await
+    }
+
+    async fn keep_log(&self, site: Site<'_>, follower: &NodeSpec) -> anyhow::Result<()> {
+        replica::keep_log(site.platform, site.node, follower).await
+    }
+
+    async fn forget(&self, site: Site<'_>, follower: &NodeSpec) -> anyhow::Result<()> {
+        replica::forget(site, follower).await
+    }
+
+    async fn follow(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+        replica::follow(site, primary).await
+    }
+
+    async fn waits_for(&self, site: Site<'_>, set: &SyncSet) -> anyhow::Result<bool> {
+        promotion::waits_for(site, set).await
     }
 
     async fn settle(&self, site: Site<'_>) -> anyhow::Result<()> {

@@ -1,11 +1,11 @@
 //! How far a server is, and how a replica becomes a primary.
 
 use super::{
-    cluster, control,
+    cluster, config, control,
     session::{MAINTENANCE, Session},
 };
 use crate::server::{
-    engine::{Position, Site},
+    engine::{Position, Site, quorum::SyncSet},
     platform::{Presence, Program},
 };
 use anyhow::{Context, ensure};
@@ -35,6 +35,42 @@ pub(super) async fn position(site: Site<'_>) -> anyhow::Result<Position> {
         Ok(Position { timeline: u32::try_from(row.try_get::<_, i64>(0)?)?, log: u64::try_from(row.try_get::<_, i64>(1)?)? })
     };
     timeout(ANSWER, ask).await.with_context(|| format!("the server did not answer within {} s", ANSWER.as_secs()))?
+}
+
+/// Not before it has tried to stream: until then it may still find log of its own to apply. A name stays what it has received when
+/// the receiver is gone.
+const RECEIVES_NO_MORE: &str = "SELECT 1 WHERE pg_last_wal_receive_lsn() IS NOT NULL AND NOT EXISTS (SELECT FROM pg_stat_wal_receiver)";
+
+/// See [`crate::server::engine::Replication::last_word`].
+pub(super) async fn last_word(site: Site<'_>) -> anyhow::Result<Position> {
+    let ask = async {
+        let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
+        ensure!(session.has(FOLLOWS, &[]).await?, "it is no replica");
+        while !session.has(RECEIVES_NO_MORE, &[]).await? {
+            sleep(POLL).await;
+        }
+        let row = session.row(POSITION, &[]).await?.context("the server gave no answer")?;
+        Ok(Position { timeline: u32::try_from(row.try_get::<_, i64>(0)?)?, log: u64::try_from(row.try_get::<_, i64>(1)?)? })
+    };
+    timeout(ANSWER, ask).await.with_context(|| format!("the server still receives, or applies what it has, after {} s", ANSWER.as_secs()))?
+}
+
+/// Settings that are there from the start are known to all processes.
+const LOADED_JUST_NOW: &str =
+    "SELECT 1 WHERE pg_conf_load_time() > pg_postmaster_start_time() AND abs(extract(epoch FROM now() - pg_conf_load_time())) < 10";
+
+/// See [`crate::server::engine::Replication::waits_for`].
+pub(super) async fn waits_for(site: Site<'_>, set: &SyncSet) -> anyhow::Result<bool> {
+    let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
+    if !session.has("SELECT 1 WHERE current_setting('synchronous_standby_names') = $1", &[&config::standby_names(set)]).await? {
+        return Ok(false);
+    }
+    // A session has it from the server's first process, commits wait by the word of the checkpointer: it reads its settings
+    // before it does what it is asked.
+    if session.has(LOADED_JUST_NOW, &[]).await? {
+        settle(site).await?;
+    }
+    Ok(true)
 }
 
 /// Of a server that was stopped: its log ends with the record of its last checkpoint.

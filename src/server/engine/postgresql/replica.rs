@@ -6,7 +6,7 @@ use super::{
 };
 use crate::server::{
     engine::Site,
-    platform::{NodeSpec, Program},
+    platform::{NodeSpec, Platform, Program, Signal},
 };
 use anyhow::{Context, ensure};
 use std::time::Duration;
@@ -17,7 +17,11 @@ const COPY_LIMIT: Duration = Duration::from_hours(4);
 /// The first major whose `pg_rewind` can be told where the configuration lies.
 const REWIND_SINCE: u32 = 15;
 
+/// The first major that takes another primary by a reload.
+const FOLLOW_BY_RELOAD_SINCE: u32 = 13;
+
 const HAS_SLOT: &str = "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1";
+const DROP_SLOT: &str = "SELECT 1 FROM pg_replication_slots, pg_drop_replication_slot(slot_name) WHERE slot_name = $1";
 /// Keeps the log from now on, not from the replica's first visit on.
 const MAKE_SLOT: &str = "SELECT slot_name::text FROM pg_create_physical_replication_slot($1, true)";
 
@@ -30,7 +34,7 @@ pub(super) async fn copy(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<(
     // Whatever of an earlier attempt still runs would write into the new one.
     platform.fence(lease, node).await?;
     platform.wipe_data(lease, node).await?;
-    keep_log(site, primary).await.context("the primary cannot be asked to keep its log for the replica")?;
+    keep_log(platform, primary, node).await.context("the primary cannot be asked to keep its log for the replica")?;
     let (paths, major) = (platform.paths(node), discover::major(programs)?);
     let mut args = vec![
         "--pgdata".to_owned(),
@@ -77,7 +81,7 @@ pub(super) async fn rejoin(site: Site<'_>, primary: &NodeSpec, anew: bool) -> an
 async fn prepare_primary(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
     let session = Session::open(site.platform, primary, MAINTENANCE).await.context("the primary does not answer: nothing was changed")?;
     ensure!(session.has("SELECT 1 WHERE NOT pg_is_in_recovery()", &[]).await?, "the primary is none: nothing was changed");
-    keep_log(site, primary).await?;
+    keep_log(site.platform, primary, site.node).await?;
     session.act("CHECKPOINT").await
 }
 
@@ -105,9 +109,30 @@ async fn rewind(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
     platform.put_files(lease, node, &[config::follow(node, &paths, major, primary.address)]).await
 }
 
-/// Has the primary keep what the replica has not received yet, within `max_slot_wal_keep_size`.
-async fn keep_log(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
-    let (session, slot) = (Session::open(site.platform, primary, MAINTENANCE).await?, config::slot(site.node));
+/// See [`crate::server::engine::Replication::forget`].
+pub(super) async fn forget(site: Site<'_>, follower: &NodeSpec) -> anyhow::Result<()> {
+    let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
+    // One that is in use cannot be dropped: its follower may have died only now.
+    session.row(DROP_SLOT, &[&config::slot(follower)]).await?;
+    Ok(())
+}
+
+/// See [`crate::server::engine::Replication::follow`].
+pub(super) async fn follow(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+    let Site { platform, lease, node, programs } = site;
+    let major = discover::major(programs)?;
+    if major >= FOLLOW_BY_RELOAD_SINCE {
+        return platform.signal(lease, node, Signal::Hangup).await;
+    }
+    control::stop(site).await?;
+    platform.put_files(lease, node, &[config::follow(node, &platform.paths(node), major, primary.address)]).await?;
+    control::start(site).await
+}
+
+/// Has a server keep what a replica has not received yet, within `max_slot_wal_keep_size`. A replica can do so too, before it becomes
+/// the primary.
+pub(super) async fn keep_log(platform: &dyn Platform, primary: &NodeSpec, replica: &NodeSpec) -> anyhow::Result<()> {
+    let (session, slot) = (Session::open(platform, primary, MAINTENANCE).await?, config::slot(replica));
     if !session.has(HAS_SLOT, &[&slot]).await? {
         session.row(MAKE_SLOT, &[&slot]).await?;
     }

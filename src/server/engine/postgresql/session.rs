@@ -1,7 +1,8 @@
 //! Granary's own session: a superuser, over the node's socket, known by its OS user.
 //!
 //! It reads catalogues only. Tenants' objects cannot come in its way: nothing but the system's own schema is searched.
-//! What it sends is neither logged nor shown in `pg_stat_activity`: verifiers stand in it. It waits for nobody long.
+//! What it sends is neither logged nor shown in `pg_stat_activity`: verifiers stand in it. It waits for nobody long, and for
+//! no replica: what Granary sets up must be possible while commits are blocked.
 
 use super::ADMIN;
 use crate::server::platform::{Dial, NodeSpec, Platform};
@@ -17,7 +18,7 @@ pub(super) const MAINTENANCE: &str = "postgres";
 /// A tenant can give its own database settings (`ALTER DATABASE … SET`) that meet every session there. Options of the
 /// session stand above them: none of those that load, run or change whom a session acts as is left to a tenant.
 const OPTIONS: &str = "-c search_path=pg_catalog,pg_temp -c role=none -c local_preload_libraries= -c session_preload_libraries= -c statement_timeout=30s -c lock_timeout=5s \
-    -c log_statement=none -c log_min_duration_statement=-1 -c log_duration=off -c log_min_error_statement=panic -c track_activities=off";
+    -c log_statement=none -c log_min_duration_statement=-1 -c log_duration=off -c log_min_error_statement=panic -c track_activities=off -c synchronous_commit=local";
 /// From the first byte to a session that answers.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -44,6 +45,11 @@ impl Session {
             }
         }));
         Ok(Self { client, _connection: connection })
+    }
+
+    /// Whether the connection is closed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.client.is_closed()
     }
 
     /// Runs a query that gives at most one row.

@@ -164,7 +164,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::engine::{Tls, testing::node};
+    use crate::server::engine::{Tls, quorum::SyncSet, testing::node};
     use std::path::PathBuf;
 
     fn paths() -> NodePaths {
@@ -200,8 +200,12 @@ mod tests {
     #[test]
     fn only_the_key_and_granarys_own_users_are_secret() {
         let tls = Tls { ca_pem: "ca".into(), certificate_pem: "certificate".into(), key_pem: "key".into() };
-        let files =
-            files(&node(), &paths(), &"#abc".into(), &Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None });
+        let files = files(
+            &node(),
+            &paths(),
+            &"#abc".into(),
+            &Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None, sync_set: SyncSet::default() },
+        );
         let secret: Vec<_> = files.iter().filter(|file| file.secret).map(|file| file.name.as_str()).collect();
         assert_eq!(secret, ["granary.acl", "server.key"]);
         assert_eq!(files.len(), 5);

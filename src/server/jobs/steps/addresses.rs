@@ -44,7 +44,9 @@ pub(super) async fn allocate(cx: &Context<'_>) -> anyhow::Result<()> {
     }
     let taken = places::taken(&cx.app.db, cx.app.host).await?;
     let mut in_the_way = None;
-    for block in 0..u16::MAX / BLOCK {
+    // A node that is added gets an address beside the others'.
+    let own = cx.plan.address(Purpose::Source).and_then(|source| block(cx.app.host, source.ip()));
+    for block in own.into_iter().chain(0..u16::MAX / BLOCK) {
         let wanted = candidates(cx, &missing, block, &taken)?;
         if wanted.iter().any(|(_, address)| taken.contains(address)) {
             continue;

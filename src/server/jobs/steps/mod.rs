@@ -2,16 +2,22 @@
 
 pub mod addresses;
 mod certificates;
+mod membership;
 mod node;
 mod promotion;
 mod release;
 mod replicas;
 mod routes;
+mod sync;
 
 use super::kind::{JobKind, Step};
 use crate::server::{
     crypto::keyring::Keyring,
-    db::{self, jobs::Leased, plan::Plan},
+    db::{
+        self,
+        jobs::Leased,
+        plan::{Membership, Plan},
+    },
     engine::{ClientTls, Engine, Replication, Settings, Site, Tls},
     platform::{Lease, NodeSpec, Platform},
     state::App,
@@ -19,6 +25,11 @@ use crate::server::{
 use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, Postgres, Transaction};
+
+/// What a job should do is not to be done, or not now: it ends there. The monitor sees to what comes first.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Moot(pub(super) String);
 
 /// What a step works with.
 pub(super) struct Context<'a> {
@@ -38,33 +49,57 @@ pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<(
         return Ok(());
     }
     let cx = Context { app, job, plan, lease: Lease { datastore: job.datastore, token: job.token } };
+    let result = act(&cx, step).await;
+    match result {
+        // The monitor sees to the primary first; while this work goes on it does not look.
+        Err(why) if kind_of(job).is_some_and(JobKind::waits_for_a_primary) && cx.primary_is_gone().await => {
+            Err(why.context(Moot("the primary stopped meanwhile".to_owned())))
+        }
+        result => result,
+    }
+}
+
+fn kind_of(job: &Leased) -> Option<JobKind> {
+    job.kind.parse().ok()
+}
+
+async fn act(cx: &Context<'_>, step: Step) -> anyhow::Result<()> {
     match step {
-        Step::AllocateAddresses => addresses::allocate(&cx).await,
-        Step::IssueCertificates => certificates::issue(&cx).await,
-        Step::RenewCertificate => certificates::renew(&cx).await,
-        Step::MakeNode => node::make(&cx).await,
-        Step::Initialise => node::initialise(&cx).await,
-        Step::Configure => node::configure(&cx).await,
-        Step::StartServer => node::start(&cx).await,
-        Step::StartPrimary => node::start_primary(&cx).await,
-        Step::CopyToReplicas => replicas::copy(&cx).await,
-        Step::StepDown => promotion::step_down(&cx).await,
-        Step::FencePrimary => promotion::fence_primary(&cx).await,
-        Step::Elect => promotion::elect(&cx).await,
-        Step::PromoteReplica => promotion::promote(&cx).await,
-        Step::Rejoin => replicas::rejoin(&cx).await,
-        Step::StopServer => node::stop(&cx).await,
-        Step::ReloadServer => node::reload(&cx).await,
-        Step::GuardStorage => node::guard_storage(&cx).await,
-        Step::Harden => node::harden(&cx).await,
-        Step::CreateDatabase => node::create_database(&cx).await,
-        Step::PrepareDatabase => node::prepare_database(&cx).await,
-        Step::Park => release::park(&cx).await,
-        Step::ApplySources => routes::apply_sources(&cx).await,
-        Step::Verify => routes::verify(&cx).await,
-        Step::CloseEdge => routes::close(&cx).await,
-        Step::DestroyNode => node::destroy(&cx).await,
-        Step::Release => release::release(&cx).await,
+        Step::AllocateAddresses => addresses::allocate(cx).await,
+        Step::IssueCertificates => certificates::issue(cx).await,
+        Step::RenewCertificate => certificates::renew(cx).await,
+        Step::MakeNode => node::make(cx).await,
+        Step::Initialise => node::initialise(cx).await,
+        Step::Configure => node::configure(cx).await,
+        Step::StartServer => node::start(cx).await,
+        Step::StartPrimary => node::start_primary(cx).await,
+        Step::CopyToReplicas => replicas::copy(cx).await,
+        Step::StepDown => promotion::step_down(cx).await,
+        Step::EndHung => node::end_hung(cx).await,
+        Step::FencePrimary => promotion::fence_primary(cx).await,
+        Step::Elect => promotion::elect(cx).await,
+        Step::PromoteReplica => promotion::promote(cx).await,
+        Step::AdmitNodes => membership::admit(cx).await,
+        Step::WithdrawNodes => membership::withdraw(cx).await,
+        Step::RemoveNodes => membership::remove(cx).await,
+        Step::RestartReplicas => node::restart_replicas(cx).await,
+        Step::RestartPrimary => node::restart_primary(cx).await,
+        Step::RecordSyncSet => sync::record(cx).await,
+        Step::ApplySyncSet => sync::apply(cx).await,
+        Step::ForgetSyncSets => sync::forget_older(cx).await,
+        Step::Rejoin => replicas::rejoin(cx).await,
+        Step::StopServer => node::stop(cx).await,
+        Step::ReloadServer => node::reload(cx).await,
+        Step::GuardStorage => node::guard_storage(cx).await,
+        Step::Harden => node::harden(cx).await,
+        Step::CreateDatabase => node::create_database(cx).await,
+        Step::PrepareDatabase => node::prepare_database(cx).await,
+        Step::Park => release::park(cx).await,
+        Step::ApplySources => routes::apply_sources(cx).await,
+        Step::Verify => routes::verify(cx).await,
+        Step::CloseEdge => routes::close(cx).await,
+        Step::DestroyNode => node::destroy(cx).await,
+        Step::Release => release::release(cx).await,
     }
 }
 
@@ -94,9 +129,9 @@ impl Context<'_> {
         Ok(Site { platform: self.platform()?, lease: self.lease, node, programs })
     }
 
-    /// All nodes, the primary first.
+    /// All nodes but those that leave, the primary first.
     fn nodes(&self) -> Vec<NodeSpec> {
-        let mut nodes: Vec<_> = self.plan.nodes.iter().collect();
+        let mut nodes: Vec<_> = self.plan.nodes.iter().filter(|n| n.membership != Membership::Leaving).collect();
         nodes.sort_by_key(|node| !node.primary);
         nodes.into_iter().map(|n| self.plan.node_spec(n)).collect()
     }
@@ -106,9 +141,20 @@ impl Context<'_> {
         self.plan.nodes.iter().find(|n| n.primary).map(|n| self.plan.node_spec(n)).context("the datastore has no primary")
     }
 
-    /// The replicas' nodes.
+    /// The replicas' nodes but those that leave.
     fn replicas(&self) -> Vec<NodeSpec> {
-        self.plan.nodes.iter().filter(|n| !n.primary).map(|n| self.plan.node_spec(n)).collect()
+        self.plan.nodes.iter().filter(|n| !n.primary && n.membership != Membership::Leaving).map(|n| self.plan.node_spec(n)).collect()
+    }
+
+    /// Nodes by how they belong to the datastore.
+    fn nodes_that_are(&self, membership: Membership) -> Vec<NodeSpec> {
+        self.plan.nodes.iter().filter(|n| n.membership == membership).map(|n| self.plan.node_spec(n)).collect()
+    }
+
+    /// Whether nothing leads the primary's processes any more.
+    async fn primary_is_gone(&self) -> bool {
+        let (Ok(primary), Ok(platform)) = (self.primary(), self.platform()) else { return false };
+        platform.presence(&primary).await.is_gone()
     }
 
     fn keyring(&self) -> &Keyring {
@@ -137,12 +183,20 @@ impl Context<'_> {
 
     /// What the configuration of a node depends on.
     async fn settings(&self, node: &NodeSpec) -> anyhow::Result<Settings> {
+        self.settings_under(node, &self.primary()?).await
+    }
+
+    /// The same under a primary that is none yet.
+    async fn settings_under(&self, node: &NodeSpec, primary: &NodeSpec) -> anyhow::Result<Settings> {
         let ca_pem = self.plan.ca_pem.clone().context("the datastore has no CA")?;
         let certificate_pem = self.secret(&certificates::certificate(node.slot)).await?.context("the node has no certificate")?;
         let key_pem = self.secret(&certificates::key(node.slot)).await?.context("the node has no key")?;
         let tls = Tls { ca_pem, certificate_pem: certificate_pem.expose_secret().to_owned(), key_pem };
-        let follows = Some(self.primary()?).filter(|primary| primary.id != node.id).map(|primary| primary.address);
-        Ok(Settings { tls, replication: self.replication().await?, edge_source: self.plan.edge_spec()?.source, follows })
+        let follows = Some(primary).filter(|primary| primary.id != node.id).map(|primary| primary.address);
+        // A replica has ready what its commits would wait for: should it become the primary, no moment is lost over it.
+        let recorded = node.id == self.primary()?.id;
+        let sync_set = if recorded { self.plan.sync_set(node.id) } else { self.plan.wanted_sync_set(node.id) };
+        Ok(Settings { tls, replication: self.replication().await?, edge_source: self.plan.edge_spec()?.source, follows, sync_set })
     }
 
     /// With what nodes are known to each other. A datastore that an older Granary made has it from its next renewal on.

@@ -1,8 +1,23 @@
 //! The node and its server.
 
-use super::{Context, routes};
-use crate::server::{db, monitor};
+use super::{Context, replicas, routes};
+use crate::server::{
+    db,
+    engine::Answered,
+    monitor,
+    platform::{Activity, NodeSpec, Presence},
+};
 use anyhow::Context as _;
+use futures::future::try_join_all;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a replica that was restarted may take until it follows.
+const FOLLOWS: Duration = Duration::from_secs(30);
+
+/// How long a server may take to answer before it is looked at more closely, and how long it is then.
+const ANSWER: Duration = Duration::from_secs(1);
+const WATCHED: Duration = Duration::from_secs(10);
 
 /// Makes the nodes' places.
 pub(super) async fn make(cx: &Context<'_>) -> anyhow::Result<()> {
@@ -56,12 +71,75 @@ pub(super) async fn stop(cx: &Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has the servers read their files again.
+/// Kills servers that were stopped or, for as long as they are watched, neither answer nor do anything: what is started next would find
+/// them in its place. Those that are busy are left alone.
+pub(super) async fn end_hung(cx: &Context<'_>) -> anyhow::Result<()> {
+    let nodes = cx.nodes();
+    try_join_all(nodes.iter().map(|node| async {
+        if hangs(cx, node).await? {
+            tracing::warn!(node = %node.id, "its server will never answer: killing it");
+            cx.platform()?.fence(cx.lease, node).await?;
+        }
+        anyhow::Ok(())
+    }))
+    .await?;
+    Ok(())
+}
+
+async fn hangs(cx: &Context<'_>, node: &NodeSpec) -> anyhow::Result<bool> {
+    let (platform, engine) = (cx.platform()?, cx.engine()?);
+    let (begun, mut before) = (Instant::now(), None);
+    while matches!(platform.presence(node).await, Presence::Running { .. }) {
+        match timeout(ANSWER, engine.check(platform, node)).await {
+            Ok(Ok(_)) => return Ok(false),
+            Ok(Err(why)) if why.is::<Answered>() => return Ok(false),
+            _ => {}
+        }
+        let vitals = platform.vitals(node).await?;
+        match vitals.activity {
+            Activity::Stopped => return Ok(true),
+            Activity::Busy => return Ok(false),
+            Activity::Waiting if before.replace(vitals.cpu).is_some_and(|cpu| vitals.cpu > cpu) => return Ok(false),
+            Activity::Waiting if begun.elapsed() >= WATCHED => return Ok(true),
+            Activity::Waiting => sleep(ANSWER / 2).await,
+        }
+    }
+    Ok(false)
+}
+
+/// Has the servers that run read their files again. A replica that cannot is brought back later, with its new files.
 pub(super) async fn reload(cx: &Context<'_>) -> anyhow::Result<()> {
+    let primary = cx.primary()?;
     for node in cx.nodes() {
-        cx.engine()?.reload(cx.site(&node)?).await?;
+        if !matches!(cx.platform()?.presence(&node).await, Presence::Running { .. }) {
+            continue;
+        }
+        match cx.engine()?.reload(cx.site(&node)?).await {
+            Err(why) if node.id != primary.id => tracing::warn!(node = %node.id, "it has not read its files again: {why:#}"),
+            result => result?,
+        }
     }
     Ok(())
+}
+
+/// Restarts the replicas, one after another: readers always have one.
+pub(super) async fn restart_replicas(cx: &Context<'_>) -> anyhow::Result<()> {
+    for node in cx.replicas() {
+        cx.engine()?.stop(cx.site(&node)?).await?;
+        cx.engine()?.start(cx.site(&node)?).await?;
+        replicas::until_it_follows(cx, &node, FOLLOWS).await?;
+    }
+    Ok(())
+}
+
+/// Restarts the primary: what is left to write at its stop is little.
+pub(super) async fn restart_primary(cx: &Context<'_>) -> anyhow::Result<()> {
+    let node = cx.primary()?;
+    if let Err(why) = cx.replicating()?.settle(cx.site(&node)?).await {
+        tracing::warn!(node = %node.id, "stopped without a word before: {why:#}");
+    }
+    cx.engine()?.stop(cx.site(&node)?).await?;
+    cx.engine()?.start(cx.site(&node)?).await
 }
 
 /// Stops writing before the storage is full, and lets it go on once there is room: whichever is right now.
@@ -98,8 +176,8 @@ pub(super) async fn prepare_database(cx: &Context<'_>) -> anyhow::Result<()> {
 
 /// Removes the nodes and their data.
 pub(super) async fn destroy(cx: &Context<'_>) -> anyhow::Result<()> {
-    for node in cx.nodes() {
-        cx.platform()?.destroy_node(cx.lease, &node).await?;
+    for node in &cx.plan.nodes {
+        cx.platform()?.destroy_node(cx.lease, &cx.plan.node_spec(node)).await?;
     }
     Ok(())
 }

@@ -1,19 +1,27 @@
 //! One primary after another, never two: the old one is fenced before the new one takes writes, and the edge leads to the new
 //! one only with a later epoch.
 
-use super::Context;
+use super::{Context, Moot, sync};
 use crate::server::{
-    db,
+    db::{self, plan::Membership},
+    engine::{Position, quorum},
+    jobs::kind::JobKind,
     platform::{ListenerKind, NodeSpec, Presence, Route},
 };
 use anyhow::{Context as _, bail, ensure};
+use futures::future::join_all;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 /// How long the last words of a primary may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(10);
 /// How often they are looked for.
 const POLL: Duration = Duration::from_millis(5);
+/// How long a primary that was given up has to show that it serves after all.
+const SECOND_LOOK: Duration = Duration::from_millis(300);
+/// How long a replica has to say what it has, while others might do without it.
+const SAY: Duration = Duration::from_secs(1);
 
 /// The node that should become the primary; `None` when it is already, so nothing is left to do.
 fn wanted(cx: &Context<'_>) -> Option<NodeSpec> {
@@ -44,37 +52,50 @@ pub(super) async fn step_down(cx: &Context<'_>) -> anyhow::Result<()> {
 
 /// Nothing of the old primary can write any more, and nobody is led to it. Unless it serves again: then all stays as it is.
 pub(super) async fn fence_primary(cx: &Context<'_>) -> anyhow::Result<()> {
-    // What a promotion wished that failed earlier is not what is elected now.
-    let mut tx = cx.transaction().await?;
-    db::lifecycle::want_primary(&mut tx, cx.plan.id, None).await?;
-    tx.commit().await?;
-    if serves(cx, &cx.primary()?).await {
-        return Ok(());
+    if cx.job.kind == JobKind::Failover.id() {
+        // What a promotion wished that failed earlier is not what is elected now.
+        let mut tx = cx.transaction().await?;
+        db::lifecycle::want_primary(&mut tx, cx.plan.id, None).await?;
+        tx.commit().await?;
     }
-    cx.platform()?.fence(cx.lease, &cx.primary()?).await?;
+    let (primary, platform) = (cx.primary()?, cx.platform()?);
+    let look = timeout(SECOND_LOOK, cx.engine()?.check(platform, &primary)).await;
+    if look.is_ok_and(|health| health.is_ok_and(|health| health.writable)) {
+        return Err(Moot("the primary serves again".to_owned()).into());
+    }
+    platform.fence(cx.lease, &primary).await?;
     // Without an edge nobody is led anywhere.
     if let Err(error) = close_primary(cx).await
-        && cx.platform()?.edge_presence(cx.plan.id).await != Presence::Dead
+        && platform.edge_presence(cx.plan.id).await != Presence::Dead
     {
         return Err(error);
     }
     Ok(())
 }
 
-/// The replica that has most, of those that answer.
+/// The replica that has most, once enough were heard that one of them has everything that was acknowledged. What is dead is started
+/// first.
 pub(super) async fn elect(cx: &Context<'_>) -> anyhow::Result<()> {
-    if serves(cx, &cx.primary()?).await {
-        return Ok(());
+    // Whoever leaves may still have what commits waited for.
+    let heard_of: Vec<NodeSpec> = [cx.replicas(), cx.nodes_that_are(Membership::Leaving)].concat();
+    let (replicas, sets) = (heard_of, &cx.plan.sync_sets);
+    let mut said = hear(cx, &replicas).await;
+    let promised = sets.iter().any(|set| set.acks > 0);
+    if said.len() < replicas.len() && !(promised && quorum::may_promote(sets, &names(&said))) {
+        let silent: Vec<NodeSpec> = replicas.iter().filter(|node| said.iter().all(|(id, _)| *id != node.id)).cloned().collect();
+        join_all(silent.iter().map(|node| wake(cx, node))).await;
+        said = hear(cx, &replicas).await;
     }
-    let mut best = None;
-    for node in cx.replicas() {
-        match cx.replicating()?.position(cx.site(&node)?).await {
-            Ok(position) if best.as_ref().is_none_or(|(most, _)| position > *most) => best = Some((position, node.id)),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(node = %node.id, "it has no say in the election: {error:#}"),
-        }
+    let heard = names(&said);
+    for set in sets.iter().filter(|set| !set.is_satisfied_by(&heard)) {
+        bail!(
+            "{} of {} replicas that commits waited for were heard, {} are needed to be sure that no acknowledged write is lost: somebody must decide",
+            set.heard(&heard),
+            set.members.len(),
+            set.needed()
+        );
     }
-    let Some((position, node)) = best else { bail!("no replica answers, so none can take over") };
+    let Some((node, position)) = said.into_iter().max_by_key(|(_, position)| *position) else { bail!("no replica answers, so none can take over") };
     tracing::warn!(%node, ?position, "elected");
     let mut tx = cx.transaction().await?;
     db::lifecycle::want_primary(&mut tx, cx.plan.id, Some(node)).await?;
@@ -82,21 +103,72 @@ pub(super) async fn elect(cx: &Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the wanted node the primary, and writes down that it is.
+fn names(said: &[(Uuid, Position)]) -> Vec<Uuid> {
+    said.iter().map(|(id, _)| *id).collect()
+}
+
+/// What those who answer have.
+async fn hear(cx: &Context<'_>, nodes: &[NodeSpec]) -> Vec<(Uuid, Position)> {
+    let words = join_all(nodes.iter().map(|node| async {
+        let word = async { cx.replicating()?.last_word(cx.site(node)?).await };
+        match timeout(SAY, word).await.map_err(anyhow::Error::from) {
+            Ok(Ok(position)) => Some((node.id, position)),
+            Ok(Err(why)) | Err(why) => {
+                tracing::warn!(node = %node.id, "not heard: {why:#}");
+                None
+            }
+        }
+    }));
+    words.await.into_iter().flatten().collect()
+}
+
+/// Starts a replica's server anew, as it is: it has what it has.
+async fn wake(cx: &Context<'_>, node: &NodeSpec) {
+    let start = async {
+        cx.platform()?.fence(cx.lease, node).await?;
+        cx.platform()?.ensure_node(cx.lease, node).await?;
+        cx.engine()?.start(cx.site(node)?).await
+    };
+    if let Err(why) = start.await {
+        tracing::warn!(node = %node.id, "it cannot be started: {why:#}");
+    }
+}
+
+/// Makes the wanted node the primary, and writes down that it is. Other replicas follow it at once; those that cannot are brought
+/// back later.
 pub(super) async fn promote(cx: &Context<'_>) -> anyhow::Result<()> {
     let Some(next) = wanted(cx) else { return Ok(()) };
-    let old = cx.primary()?;
-    cx.platform()?.fence(cx.lease, &old).await?;
-    cx.replicating()?.promote(cx.site(&next)?).await?;
+    cx.platform()?.fence(cx.lease, &cx.primary()?).await?;
+    let set = sync::record_for(cx, next.id).await?;
+    let (site, replicating) = (cx.site(&next)?, cx.replicating()?);
+    if !replicating.waits_for(site, &set).await? {
+        cx.engine()?.configure(site, &cx.settings_under(&next, &next).await?).await?;
+        cx.engine()?.reload(site).await?;
+        ensure!(replicating.waits_for(site, &set).await?, "the replica did not take up what its commits should wait for");
+    }
+    let others: Vec<NodeSpec> = cx.replicas().into_iter().filter(|node| node.id != next.id).collect();
+    let follow = join_all(others.iter().map(|node| async {
+        if let Err(why) = turn(cx, node, &next).await {
+            tracing::warn!(node = %node.id, "it does not follow the new primary yet: {why:#}");
+        }
+    }));
+    let (promoted, _) = tokio::join!(replicating.promote(site), follow);
+    promoted?;
     let mut tx = cx.transaction().await?;
     db::lifecycle::promoted(&mut tx, cx.plan.id, next.id).await?;
+    db::sync_sets::forget_older(&mut tx, cx.plan.id).await?;
     tx.commit().await?;
     Ok(())
 }
 
-async fn serves(cx: &Context<'_>, node: &NodeSpec) -> bool {
-    let (Ok(engine), Ok(platform)) = (cx.engine(), cx.platform()) else { return false };
-    engine.check(platform, node).await.is_ok_and(|health| health.writable)
+/// Has a running replica follow another node.
+async fn turn(cx: &Context<'_>, node: &NodeSpec, next: &NodeSpec) -> anyhow::Result<()> {
+    if !matches!(cx.platform()?.presence(node).await, Presence::Running { .. }) {
+        return Ok(());
+    }
+    cx.replicating()?.keep_log(cx.site(next)?, node).await?;
+    cx.engine()?.configure(cx.site(node)?, &cx.settings_under(node, next).await?).await?;
+    cx.replicating()?.follow(cx.site(node)?, next).await
 }
 
 /// Cuts writers and lets no new one in; readers of replicas stay.

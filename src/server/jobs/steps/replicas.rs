@@ -2,13 +2,15 @@
 
 use super::Context;
 use crate::server::{engine::Health, platform::NodeSpec};
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use futures::future::try_join_all;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long a replica that has just started may take until it receives from the primary.
 const FOLLOWS: Duration = Duration::from_secs(30);
+/// After so long a replica is not waited for without a look at its primary.
+const PRIMARY_AWAY: Duration = Duration::from_millis(200);
 /// How often it is asked meanwhile.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -36,6 +38,10 @@ pub(super) async fn rejoin(cx: &Context<'_>) -> anyhow::Result<()> {
             return Ok(());
         }
         cx.platform()?.ensure_node(cx.lease, node).await?;
+        // What does not answer is not asked to end.
+        if cx.engine()?.check(cx.platform()?, node).await.is_err() {
+            cx.platform()?.fence(cx.lease, node).await?;
+        }
         // What does not help twice does not help.
         cx.replicating()?.rejoin(cx.site(node)?, &primary, cx.job.attempt >= 2).await?;
         cx.engine()?.start(cx.site(node)?).await?;
@@ -53,6 +59,9 @@ pub(super) async fn until_it_follows(cx: &Context<'_>, node: &NodeSpec, limit: D
         ensure!(!health.writable, "the replica takes writes of its own: it follows nobody");
         if health.receives {
             return Ok(health);
+        }
+        if begun.elapsed() > PRIMARY_AWAY && cx.primary_is_gone().await {
+            bail!("the primary stopped");
         }
         ensure!(begun.elapsed() < limit, "the replica runs, but did not receive from the primary within {} s", limit.as_secs());
         sleep(POLL).await;

@@ -44,6 +44,13 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
     let primary = cx.primary()?;
     let health = cx.engine()?.check(cx.platform()?, &primary).await?;
     ensure!(health.writable, "the server answers, but it is not a writable primary");
+    if cx.platform()?.edge_presence(cx.plan.id).await.is_gone() {
+        start_edge(cx).await?;
+    }
+    if let (Some(replicating), true) = (cx.engine()?.replication(), cx.plan.sync_sets.iter().any(|set| set.acks > 0)) {
+        let waits = replicating.waits_for(cx.site(&primary)?, &cx.plan.sync_set(primary.id)).await?;
+        ensure!(waits, "commits of the primary do not wait for the replicas that were recorded");
+    }
     let mut seen = vec![(primary, health)];
     let mut others = Vec::new();
     // All at once: writers do not wait long for replicas, one that hangs included.

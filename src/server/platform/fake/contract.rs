@@ -4,8 +4,8 @@ use super::{Edge, Effect, Fake, Node, State, matches, must_fit};
 use crate::{
     model::storage::Enforcement,
     server::platform::{
-        Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, OldEpoch, Output, Platform, Presence, Program, Refused, Route, Signal, Space,
-        Stream,
+        Activity, Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, OldEpoch, Output, Platform, Presence, Program, Refused, Route, Signal,
+        Space, Stream, Vitals,
     },
 };
 use anyhow::ensure;
@@ -120,6 +120,10 @@ impl Platform for Fake {
 
     async fn presence(&self, node: &NodeSpec) -> Presence {
         self.state().nodes.get(&node.id).map_or(Presence::Dead, |n| n.runs.clone())
+    }
+
+    async fn vitals(&self, _: &NodeSpec) -> anyhow::Result<Vitals> {
+        Ok(Vitals { activity: Activity::Waiting, cpu: Duration::ZERO })
     }
 
     async fn tail(&self, node: &NodeSpec, _service: &str, bytes: u64) -> String {

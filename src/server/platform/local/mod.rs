@@ -24,7 +24,9 @@ mod tests;
 mod users;
 mod volume;
 
-use super::{Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Space, Stream};
+use super::{
+    Capacity, Dial, EdgeSpec, File, Lease, NodePaths, NodeSpec, Output, Platform, Presence, Program, Refused, Route, Signal, Space, Stream, Vitals,
+};
 use crate::model::{catalogue::Region, storage::Enforcement};
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
@@ -250,6 +252,17 @@ impl Platform for Local {
         match self.0.set(node) {
             Ok(set) => set.presence().await,
             Err(e) => Presence::Unknown(format!("{e:#}")),
+        }
+    }
+
+    async fn vitals(&self, node: &NodeSpec) -> anyhow::Result<Vitals> {
+        let node = node.clone();
+        self.look(move |local| local.set(&node)?.vitals()).await?
+    }
+
+    async fn until_gone(&self, node: &NodeSpec) {
+        if let Ok(set) = self.0.set(node) {
+            set.until_first_ends().await;
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Stat {
     pub parent: u32,
     /// Its session.
     pub session: u32,
+    /// CPU time that it and its children that were waited for have used, in clock ticks.
+    pub ticks: u64,
     /// How many threads live.
     pub threads: u64,
     /// When it began, in clock ticks since boot: with the pid and the boot it names one process for ever.
@@ -47,6 +49,7 @@ fn parse(line: &str) -> Option<Stat> {
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
+        ticks: (11..=14).filter_map(|at| fields.get(at)?.parse::<u64>().ok()).sum(),
         threads: fields.get(17)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })

@@ -8,7 +8,7 @@
 //! process in between is never signalled.
 
 use super::{cgroup::Cgroup, launch::Launch, limits::Limited, proc, record::Record, users::User};
-use crate::server::platform::{Presence, Program, Signal};
+use crate::server::platform::{Activity, Presence, Program, Signal, Vitals};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use std::{
@@ -18,7 +18,10 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::task::spawn_blocking;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    task::spawn_blocking,
+};
 
 /// How long what a dead service left may take to be killed before the next start.
 pub(super) const FENCE: Duration = Duration::from_secs(10);
@@ -73,15 +76,15 @@ impl ProcessSet {
         Record::read(&self.records.join("service")).filter(Record::lives).map(|r| r.pid)
     }
 
-    /// `Running` when the first process is there. When it is not, but others of the set are, that is `Unknown`: they
-    /// may still write, and nobody leads them.
+    /// `Running` when the first process is there. When it is not, but others of the set are, that is `Leaderless`: they
+    /// may still write.
     pub async fn presence(&self) -> Presence {
         let set = self.clone();
         let look = move || match set.first() {
             Some(pid) => Presence::Running { pid: Some(pid) },
             None => match set.pids() {
                 Ok(left) if left.is_empty() => Presence::Dead,
-                Ok(left) => Presence::Unknown(format!("the service is gone but left processes behind: {}", names(&left))),
+                Ok(left) => Presence::Leaderless(format!("the service is gone but left processes behind: {}", names(&left))),
                 Err(e) => Presence::Unknown(format!("the machine's processes cannot be read: {e}")),
             },
         };
@@ -102,6 +105,35 @@ impl ProcessSet {
         pids.dedup();
         pids.retain(|pid| proc::lives(*pid));
         Ok(pids)
+    }
+
+    /// What its processes do.
+    ///
+    /// # Errors
+    /// When there is none, or the kernel's lists cannot be read.
+    pub fn vitals(&self) -> anyhow::Result<Vitals> {
+        let first = self.first().and_then(proc::stat).context("the service is gone")?;
+        let all: Vec<proc::Stat> = self.pids()?.into_iter().filter_map(proc::stat).collect();
+        let activity = match first.state {
+            'T' => Activity::Stopped,
+            _ if all.iter().any(|stat| matches!(stat.state, 'R' | 'D')) => Activity::Busy,
+            _ => Activity::Waiting,
+        };
+        // What has ended since is in its parent's sum.
+        let ticks: u64 = all.iter().map(|stat| stat.ticks).sum();
+        Ok(Vitals { activity, cpu: Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)) })
+    }
+
+    /// Returns when the first process has ended: the kernel tells at once.
+    pub async fn until_first_ends(&self) {
+        while let Some(fd) = self.first().and_then(open) {
+            match AsyncFd::register_with_interest(fd, Interest::READABLE) {
+                Ok(fd) => drop(fd.readable().await),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+            // Over, but its parent has not asked for its exit code yet: a moment later it is gone.
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Signals the first process; nothing happens when there is none.
@@ -278,7 +310,7 @@ mod tests {
         set.signal_first(Signal::Terminate).unwrap();
         let left = until_empty(Duration::from_millis(200), || set.pids()).unwrap_err().to_string();
         assert!(left.contains("(sleep, S)") && !left.contains(&format!("{first} (")), "{left}");
-        assert!(matches!(set.presence().await, Presence::Unknown(why) if why.contains("left processes behind")));
+        assert!(matches!(set.presence().await, Presence::Leaderless(why) if why.contains("left processes behind")));
 
         set.start(&family(), &data, &log).await.unwrap();
         assert_ne!(set.first(), Some(first));

@@ -12,6 +12,7 @@ use crate::server::{
             REPLICATION, config,
             session::{MAINTENANCE, Session},
         },
+        quorum::SyncSet,
     },
     platform::Platform,
 };
@@ -82,6 +83,7 @@ async fn r036_a_reload_takes_up_a_new_certificate_while_sessions_live() {
         edge_source: HERE,
         replication: None,
         follows: None,
+        sync_set: SyncSet::default(),
     };
     // The old certificate under another CA: whoever verifies in full with the new one must refuse it.
     ENGINE.configure(node.site(), &settings).await.unwrap();
@@ -91,7 +93,10 @@ async fn r036_a_reload_takes_up_a_new_certificate_while_sessions_live() {
     let request = CertificateRequest { common_name: "orders".into(), names: Vec::new(), addresses: vec![node.spec.address.ip()] };
     let issued = authority::issue(&other.authority.certificate_pem, &other.authority.key_pem, &request, now()).unwrap();
     let tls = Tls { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem, ..settings.tls };
-    ENGINE.configure(node.site(), &Settings { tls, edge_source: HERE, replication: None, follows: None }).await.unwrap();
+    ENGINE
+        .configure(node.site(), &Settings { tls, edge_source: HERE, replication: None, follows: None, sync_set: SyncSet::default() })
+        .await
+        .unwrap();
     ENGINE.reload(node.site()).await.unwrap();
     let (good, says) = node.psql("app", password.expose_secret(), "orders", &[], &["SELECT 1"]).await;
     assert!(good, "{says}");

@@ -13,6 +13,7 @@ use crate::server::{
     },
     engine::{
         Engine, Installed, Settings, Site, Tls,
+        quorum::SyncSet,
         testing::{Direct, node},
     },
     platform::{File, Lease, NodeSpec, Platform, Presence},
@@ -77,7 +78,7 @@ impl Node {
     fn settings(&self, edge_source: IpAddr) -> Settings {
         let issued = self.certificate("orders");
         let tls = Tls { ca_pem: self.authority.certificate_pem.clone(), certificate_pem: issued.certificate_pem, key_pem: issued.key_pem };
-        Settings { tls, replication: None, edge_source, follows: None }
+        Settings { tls, replication: None, edge_source, follows: None, sync_set: SyncSet::default() }
     }
 
     /// A user with a password, and its database.

@@ -57,7 +57,7 @@ async fn leftovers_are_not_running_and_are_fenced_before_a_start() {
         world.signal(world.lease(), &node, Signal::Terminate).await.unwrap();
         let left = world.pids(&node, 1).await;
         assert_eq!(left, pids.iter().copied().filter(|pid| *pid != first).collect::<Vec<_>>());
-        let Presence::Unknown(why) = world.presence(&node).await else { panic!("not unknown") };
+        let Presence::Leaderless(why) = world.presence(&node).await else { panic!("not leaderless") };
         assert!(why.contains(&left[0].to_string()) && why.contains("sleep"), "{why}");
         assert!(world.wipe_data(world.lease(), &node).await.is_err());
         world.start(world.lease(), &node, "server", &contract::service()).await.unwrap();

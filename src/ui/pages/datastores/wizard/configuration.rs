@@ -1,9 +1,9 @@
-//! Step 2: name, tags, topology (rules 6-8).
+//! Step 2: name, tags, topology (rules 6-8), and what replicas are for.
 
 use super::form::{checked, error, name};
 use crate::{
     error::FieldErrors,
-    model::{draft::Draft, engine::EngineKind, format, names, offer::Offer, topology::Topology},
+    model::{draft::Draft, durability::Durability, engine::EngineKind, format, names, offer::Offer, topology::Topology},
     ui::components::{FieldError, Glyph, Icon, Rule},
 };
 use leptos::prelude::*;
@@ -37,6 +37,67 @@ pub(super) fn Configuration(
                     .collect_view()}
             </div>
             <FieldError id="topology" error=error(&errors, "topology") />
+        </fieldset>
+        {(topologies.len() > 1).then(|| view! { <DurabilityChoice chosen=draft.durability.clone() error=error(&errors, "durability") /> })}
+    }
+}
+
+/// When a write counts as done. What is proposed follows the topology.
+#[component]
+fn DurabilityChoice(chosen: String, error: Option<String>) -> impl IntoView {
+    let choices = [
+        ("", "As proposed", "With two replicas no acknowledged write is lost; with one it is asynchronous.", ""),
+        (
+            Durability::Quorum.id(),
+            Durability::Quorum.label(),
+            "A write is acknowledged once a replica has it, too, and a failover waits until it is sure to have it all.",
+            "Each write takes as long as the way to a replica and back. With one replica, writes wait while it is away.",
+        ),
+        (
+            Durability::Asynchronous.id(),
+            Durability::Asynchronous.label(),
+            "A write is acknowledged once the primary has it. The fastest.",
+            "A failover may lose the last moments.",
+        ),
+    ];
+    view! {
+        <fieldset class="choices" id="durability" aria-describedby="durability-error">
+            <legend>"When a write counts as done (with replicas)"</legend>
+            <div class="choice-grid">
+                {choices
+                    .into_iter()
+                    .map(|(id, label, gives, costs)| {
+                        view! {
+                            <label class="choice">
+                                <input
+                                    type="radio"
+                                    name=name("durability")
+                                    value=id
+                                    checked=chosen == id
+                                    aria-labelledby=format!("durability-{id}-name")
+                                    aria-describedby=format!("durability-{id}-words")
+                                />
+                                <span class="choice-words">
+                                    <b id=format!("durability-{id}-name")>{label}</b>
+                                    <span id=format!("durability-{id}-words")>
+                                        <span class="choice-text">{gives}</span>
+                                        {(!costs.is_empty())
+                                            .then(|| {
+                                                view! {
+                                                    <span class="choice-why warning">
+                                                        <Icon glyph=Glyph::Warning />
+                                                        {costs}
+                                                    </span>
+                                                }
+                                            })}
+                                    </span>
+                                </span>
+                            </label>
+                        }
+                    })
+                    .collect_view()}
+            </div>
+            <FieldError id="durability" error />
         </fieldset>
     }
 }

@@ -26,7 +26,9 @@ fn merged(start: &Draft, step: Step, field: impl Fn(&str) -> String) -> Draft {
     let draft = start.clone();
     match step {
         Step::Databases => Draft { engine: field("engine"), version: field("version"), ..draft },
-        Step::Configuration => Draft { name: field("name"), tags: field("tags"), topology: field("topology"), ..draft },
+        Step::Configuration => {
+            Draft { name: field("name"), tags: field("tags"), topology: field("topology"), durability: field("durability"), ..draft }
+        }
         Step::CloudService => Draft { region: field("region"), ..draft },
         Step::Resources => Draft {
             flavor: field("flavor"),

@@ -4,6 +4,7 @@ use super::choices::{Choices, find};
 use crate::model::{
     catalogue::Quota,
     draft::{self, Draft},
+    durability::Durability,
     engine::{EngineKind, NumberedDatabase},
     names,
     step::Step,
@@ -43,7 +44,10 @@ pub(super) fn lines(draft: &Draft, choices: &Choices, step: Step) -> Vec<Line> {
                 names::tags(&draft.tags, choices.max_tags).ok().map(|t| if t.is_empty() { "none".to_owned() } else { t.join(", ") }),
             ),
             line("Topology", "topology", draft.topology.parse::<Topology>().ok().map(|t| t.label().to_owned())),
-        ],
+        ]
+        .into_iter()
+        .chain(durability(draft).map(|it| line("Writes", "durability", Some(it.label().to_owned()))))
+        .collect(),
         Step::CloudService => vec![line("Region", "region", find(&choices.regions, &draft.region).map(|r| r.name.clone()))],
         Step::Resources => vec![
             line("Instance type", "flavor", find(&choices.flavors, &draft.flavor).map(|f| format!("{}: {}", f.name, f.detail))),
@@ -54,6 +58,12 @@ pub(super) fn lines(draft: &Draft, choices: &Choices, step: Step) -> Vec<Line> {
         ],
         Step::Preview => Vec::new(),
     }
+}
+
+/// When a write counts as done, where there is a choice.
+fn durability(draft: &Draft) -> Option<Durability> {
+    let topology = draft.topology.parse().ok().filter(|topology| *topology != Topology::Single)?;
+    Durability::chosen(&draft.durability, topology).ok()
 }
 
 fn storage(draft: &Draft, choices: &Choices) -> Option<String> {
