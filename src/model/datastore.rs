@@ -1,6 +1,7 @@
 //! Datastores as pages and the API show them.
 
 use super::{
+    durability::Durability,
     engine::EngineKind,
     job::JobView,
     status::Status,
@@ -152,6 +153,8 @@ pub struct NodeView {
     pub name: String,
     /// "primary" or "replica".
     pub role: String,
+    /// Whether it is being added or removed: then nothing else can be done with it.
+    pub in_transit: bool,
     /// Status.
     pub status: Status,
     /// What the last check said.
@@ -173,6 +176,15 @@ pub struct NodeView {
     /// When the server was started.
     #[serde(with = "time::serde::rfc3339::option")]
     pub started_at: Option<OffsetDateTime>,
+}
+
+/// What the replica endpoint leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readers {
+    /// Replicas that lack at most so many MB of the primary's log.
+    pub lag_mb: u32,
+    /// The primary, where no replica is left: else nobody is led anywhere.
+    pub fall_back: bool,
 }
 
 /// The first database and its admin user.
@@ -210,6 +222,10 @@ pub struct DatastoreView {
     pub storage: Storage,
     /// Which limits are enforced where it runs.
     pub enforced: Enforcement,
+    /// When a write counts as done.
+    pub durability: Durability,
+    /// What the replica endpoint leads to.
+    pub readers: Readers,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
     /// Its nodes.

@@ -26,7 +26,13 @@ impl Offer {
     /// Why a flavor cannot be chosen with this many nodes; `None` when it can.
     #[must_use]
     pub fn flavor_refused(&self, flavor: &Flavor, nodes: u32) -> Option<String> {
-        let ram = flavor.ram_mb * u64::from(nodes);
+        self.ram_refused(flavor.ram_mb, nodes)
+    }
+
+    /// Why so many nodes of this much RAM, in MB, cannot be had.
+    #[must_use]
+    pub fn ram_refused(&self, ram_mb: u64, nodes: u32) -> Option<String> {
+        let ram = ram_mb * u64::from(nodes);
         if nodes > self.quota_left.instances {
             Some(format!("The project's quota has {} left.", format::count(self.quota_left.instances as usize, "instance", "instances")))
         } else if ram > self.quota_left.ram_mb {

@@ -78,6 +78,13 @@ impl Things {
             "/api/datastore/tags" => (Reach::Datastore(Role::Member), vec![id, text("tags", "tag")]),
             "/api/datastore/restart" => (Reach::Datastore(Role::Member), vec![id]),
             "/api/datastore/promote" => (Reach::Datastore(Role::Member), vec![id, ("node", self.node.to_string())]),
+            "/api/datastore/add_node" => (Reach::Datastore(Role::Member), vec![id]),
+            "/api/datastore/replace_node" | "/api/datastore/remove_node" => {
+                (Reach::Datastore(Role::Member), vec![id, ("node", self.node.to_string())])
+            }
+            "/api/datastore/durability" => (Reach::Datastore(Role::Member), vec![id, text("durability", "quorum")]),
+            "/api/datastore/readers" => (Reach::Datastore(Role::Member), vec![id, text("lag_mb", "1"), text("fallback", "none")]),
+            "/api/datastore/overrule" => (Reach::Datastore(Role::Owner), vec![id, ("node", self.node.to_string()), text("confirm", "x")]),
             "/api/datastore/protect" => (Reach::Datastore(Role::Owner), vec![id, text("on", "true")]),
             "/api/datastore/reveal" => (Reach::Datastore(Role::Owner), vec![id]),
             "/api/datastore/delete" => (Reach::Datastore(Role::Owner), vec![id, text("confirm", "x")]),

@@ -2,7 +2,7 @@
 
 use crate::model::{
     catalogue::Catalogue,
-    datastore::{CaView, DatastoreRow, DatastoreView, Endpoint, EndpointKind, FirstUser, NodeView},
+    datastore::{CaView, DatastoreRow, DatastoreView, Endpoint, EndpointKind, FirstUser, NodeView, Readers},
     status::Status,
     storage::{Enforcement, Storage},
     topology::Topology,
@@ -88,7 +88,7 @@ pub async fn get(
     let enforced = enforcement(&row.region);
     let row = row.view(catalogue)?;
     let more = sqlx::query!(
-        r#"SELECT d.observed_detail, d.observed_at, d.volume_type, d.ca_fingerprint, d.certificate_expires_at, d.lifecycle, f.database_name, f.user_name,
+        r#"SELECT d.observed_detail, d.observed_at, d.volume_type, d.durability, d.reader_lag_mb, d.reader_fallback, d.ca_fingerprint, d.certificate_expires_at, d.lifecycle, f.database_name, f.user_name,
             (SELECT count(*) FROM trusted_sources t WHERE t.datastore_id = d.id) AS "sources!"
         FROM datastores d JOIN first_databases f ON f.datastore_id = d.id WHERE d.id = $1"#,
         id
@@ -111,6 +111,8 @@ pub async fn get(
         enforced,
         detail: more.observed_detail,
         checked_at: more.observed_at,
+        durability: more.durability.parse().map_err(anyhow::Error::msg)?,
+        readers: Readers { lag_mb: u32::try_from(more.reader_lag_mb)?, fall_back: more.reader_fallback == "primary" },
         endpoints,
         nodes,
         first: FirstUser { user: more.user_name, database: more.database_name },
@@ -133,7 +135,7 @@ fn colons(hex: &str) -> String {
 
 async fn nodes(tx: &mut PgConnection, row: &DatastoreRow) -> anyhow::Result<Vec<NodeView>> {
     let found = sqlx::query!(
-        r#"SELECT n.id, n.slot, n.role, n.observed, n.observed_detail, n.observed_version, n.observed_started_at, n.observed_storage_bytes, n.observed_lag_bytes,
+        r#"SELECT n.id, n.slot, n.role, n.membership, n.observed, n.observed_detail, n.observed_version, n.observed_started_at, n.observed_storage_bytes, n.observed_lag_bytes,
             coalesce(n.observed_at BETWEEN now() - interval '60 seconds' AND now() + interval '60 seconds', false) AS "fresh!",
             pub.address AS "public?: IpNet", pub.port AS "public_port?", priv.address AS "private?: IpNet", priv.port AS "private_port?"
         FROM nodes n
@@ -151,6 +153,7 @@ async fn nodes(tx: &mut PgConnection, row: &DatastoreRow) -> anyhow::Result<Vec<
                 id: n.id,
                 name: format!("{}-{}", row.name, n.slot + 1),
                 role: n.role,
+                in_transit: n.membership != "member",
                 status: match (n.fresh, n.observed.as_str(), row.status) {
                     (
                         _,

@@ -62,6 +62,21 @@ pub async fn give_up(tx: &mut PgConnection, job: Uuid, state: &str) -> sqlx::Res
     Ok(())
 }
 
+/// What a job of this kind that failed was to do is done another way.
+///
+/// # Errors
+/// Of the database.
+pub async fn give_up_failed(tx: &mut PgConnection, datastore: Uuid, kind: JobKind) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE jobs SET state = 'cancelled', finished_at = now() WHERE datastore_id = $1 AND kind = $2 AND state = 'failed'",
+        datastore,
+        kind.id()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Asks the worker of a running job to stop after its present step.
 ///
 /// # Errors

@@ -83,6 +83,15 @@ pub async fn removed(tx: &mut PgConnection, datastore: Uuid, node: Uuid, slot: u
     Ok(())
 }
 
+/// Wants replicas read from while they lack at most so many MB of log, and readers led elsewhere (`none`, `primary`) where none is left.
+///
+/// # Errors
+/// Of the database.
+pub async fn want_readers(tx: &mut PgConnection, datastore: Uuid, lag_mb: i32, fallback: &str) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE datastores SET reader_lag_mb = $2, reader_fallback = $3 WHERE id = $1", datastore, lag_mb, fallback).execute(tx).await?;
+    Ok(())
+}
+
 /// Wants another topology; a job sees to it.
 ///
 /// # Errors

@@ -86,6 +86,14 @@ pub async fn is_watched(pool: &PgPool, host: Uuid, datastore: Uuid) -> sqlx::Res
     .is_some())
 }
 
+/// How a datastore was seen last.
+///
+/// # Errors
+/// Of the database.
+pub async fn state(tx: &mut PgConnection, datastore: Uuid) -> sqlx::Result<String> {
+    sqlx::query_scalar!("SELECT observed FROM datastores WHERE id = $1", datastore).fetch_one(tx).await
+}
+
 /// Kinds of work of a datastore that failed for good.
 ///
 /// # Errors
@@ -152,19 +160,4 @@ pub async fn lock_idle(tx: &mut PgConnection, datastore: Uuid) -> sqlx::Result<b
     .fetch_optional(tx)
     .await?
     .is_some())
-}
-
-/// What a job that failed was to do is done by now.
-///
-/// # Errors
-/// Of the database.
-pub async fn give_up(pool: &PgPool, datastore: Uuid, kind: JobKind) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE jobs SET state = 'cancelled', finished_at = now() WHERE datastore_id = $1 AND kind = $2 AND state = 'failed'",
-        datastore,
-        kind.id()
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
 }

@@ -109,10 +109,14 @@ pub async fn restart(app: &App, actor: &Actor, id: Uuid) -> Result<(), AppError>
     if act.datastore.lifecycle != "active" {
         return Err(AppError::Conflict("Only a datastore that was made completely can be restarted.".to_owned()));
     }
-    if db::job_acts::is_under_way(&mut act.tx, id, JobKind::Restart).await? {
-        return Err(AppError::Busy("A restart of this datastore is under way already.".to_owned()));
+    for kind in [JobKind::Restart, JobKind::RestartInTurn] {
+        if db::job_acts::is_under_way(&mut act.tx, id, kind).await? {
+            return Err(AppError::Busy("A restart of this datastore is under way already.".to_owned()));
+        }
     }
-    act.enqueue(actor, id, JobKind::Restart).await?;
+    // With replicas one node after another, so that readers always have one.
+    let nodes = Plan::load(&app.db, id).await?.nodes.len();
+    act.enqueue(actor, id, if nodes == 1 { JobKind::Restart } else { JobKind::RestartInTurn }).await?;
     db::events::write(&mut act.tx, actor, Some(id), "Restart", "").await?;
     act.tx.commit().await?;
     Ok(())
@@ -132,6 +136,9 @@ pub async fn promote(app: &App, actor: &Actor, id: Uuid, node: Uuid) -> Result<(
     }
     if wanted.primary {
         return Err(AppError::Conflict("That node is the primary already.".to_owned()));
+    }
+    if ["down", "undecided"].contains(&db::observed::state(&mut act.tx, id).await?.as_str()) {
+        return Err(AppError::Conflict("The primary does not serve, so it cannot hand over: Granary sees to that first.".to_owned()));
     }
     for kind in [JobKind::Promote, JobKind::Failover] {
         if db::job_acts::is_under_way(&mut act.tx, id, kind).await? {

@@ -5,6 +5,7 @@ pub mod activity;
 pub mod datastore;
 pub mod firewall;
 pub mod logs;
+pub mod membership;
 pub mod wizard;
 pub mod work;
 

@@ -233,7 +233,14 @@ async fn insert(app: &App, actor: &Actor, tx: &mut PgConnection, wanted: &NewDat
 }
 
 /// What a draft is judged against. With `lock`, nobody else can promise the same RAM and storage at the same time.
-async fn offer(app: &App, tx: &mut PgConnection, quota_left: Quota, region: &str, name_taken: bool, lock: bool) -> Result<Offer, AppError> {
+pub(super) async fn offer(
+    app: &App,
+    tx: &mut PgConnection,
+    quota_left: Quota,
+    region: &str,
+    name_taken: bool,
+    lock: bool,
+) -> Result<Offer, AppError> {
     let region = region_of(app, region)?;
     let capacity = app.platform(&region.id)?.capacity().await?;
     let (ram, storage) = db::usage::promised(tx, app.host, &region.id, lock).await?;

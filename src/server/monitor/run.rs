@@ -164,7 +164,7 @@ async fn note(app: &App, plan: &Plan, nodes: &[NodeSpec], seen: &Seen, known: &m
         known.recorded = Some(Instant::now());
     }
     for kind in &verdict.settled {
-        db::observed::give_up(&app.db, plan.id, *kind).await?;
+        db::job_acts::give_up_failed(&mut *app.db.acquire().await?, plan.id, *kind).await?;
     }
     match verdict.intent {
         Some(intent) => record(app, plan, intent, memory).await,

@@ -127,7 +127,9 @@ impl ProcessSet {
     /// Returns when the first process has ended: the kernel tells at once.
     pub async fn until_first_ends(&self) {
         while let Some(fd) = self.first().and_then(open) {
-            match AsyncFd::register_with_interest(fd, Interest::READABLE) {
+            #[expect(deprecated, reason = "its successor is unsafe; an owned descriptor stays the one that was registered")]
+            let registered = AsyncFd::with_interest(fd, Interest::READABLE);
+            match registered {
                 Ok(fd) => drop(fd.readable().await),
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }

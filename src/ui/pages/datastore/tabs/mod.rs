@@ -1,10 +1,12 @@
 //! The tabs of a datastore, one URL and one file each.
 
 mod activity;
+mod decision;
 mod firewall;
 mod logs;
 mod nodes;
 mod overview;
+mod replication;
 mod settings;
 mod users;
 

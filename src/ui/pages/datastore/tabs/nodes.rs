@@ -1,6 +1,6 @@
 //! `/datastores/:id/nodes`: a card for each node, and how they relate.
 
-use super::{super::show::show, Tab};
+use super::{super::show::show, Tab, decision::Decision};
 use crate::{
     model::{
         datastore::{DatastoreView, Endpoint, EndpointKind, NodeView},
@@ -8,7 +8,10 @@ use crate::{
         status::Status,
         storage::Enforcement,
     },
-    server_fns::datastore::promote::Promote,
+    server_fns::{
+        datastore::{add_node::AddNode, promote::Promote, remove_node::RemoveNode, replace_node::ReplaceNode},
+        page::last_attempt,
+    },
     ui::{
         components::{Card, Copy, Fact, Meter, NodeMark, PostButton, StatusPill, TimeAgo, Topology},
         request::{Sprite, locale},
@@ -22,15 +25,19 @@ use uuid::Uuid;
 pub fn Nodes() -> impl IntoView {
     show(
         Tab::Nodes,
-        |_| async { Ok(()) },
-        |view, ()| {
+        |_| async { last_attempt("overrule".to_owned()).await },
+        |view, attempt| {
             let (id, enforced) = (view.row.id, view.enforced);
-            let promotes = matches!(view.row.status, Status::Running | Status::Degraded);
+            let acts = matches!(view.row.status, Status::Running | Status::Degraded | Status::NeedsDecision);
+            let most = view.row.engine.topologies().iter().map(|topology| topology.nodes()).max().unwrap_or(1);
+            let may_add = acts && view.row.nodes < most;
             view! {
+                {(view.row.status == Status::NeedsDecision).then(|| view! { <Decision view=view.clone() attempt=attempt.unwrap_or_default() /> })}
                 <Drawing view=view.clone() />
                 <div class="nodes">
-                    {view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard datastore=id node index enforced promotes /> }).collect_view()}
+                    {view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard datastore=id node index enforced acts /> }).collect_view()}
                 </div>
+                {may_add.then(|| view! { <AddCard id /> })}
             }
         },
     )
@@ -57,10 +64,10 @@ fn Drawing(view: DatastoreView) -> impl IntoView {
 }
 
 #[component]
-fn NodeCard(datastore: Uuid, node: NodeView, index: usize, enforced: Enforcement, promotes: bool) -> impl IntoView {
-    let promotes = promotes && node.role == "replica" && node.status == Status::Running;
-    let fields = vec![("id", datastore.to_string()), ("node", node.id.to_string())];
-    let name = node.name.clone();
+fn NodeCard(datastore: Uuid, node: NodeView, index: usize, enforced: Enforcement, acts: bool) -> impl IntoView {
+    let acts = acts && node.role == "replica" && !node.in_transit;
+    let promotes = acts && node.status == Status::Running;
+    let (id, name) = (node.id, node.name.clone());
     let address = format!("node-{index}-address");
     view! {
         <section class="card" aria-labelledby=format!("node-{index}")>
@@ -107,23 +114,70 @@ fn NodeCard(datastore: Uuid, node: NodeView, index: usize, enforced: Enforcement
                 {node.started_at.map(|at| view! { <Fact name="Started"><TimeAgo at /></Fact> })}
                 {(!node.detail.is_empty()).then(|| view! { <Fact name="Last check said">{node.detail}</Fact> })}
             </dl>
-            {promotes
+            {acts
                 .then(|| {
                     view! {
-                        <details class="menu" name="menu">
-                            <summary class="button" aria-label=format!("Promote {name}…")>
-                                "Promote…"
-                            </summary>
-                            <div class="menu-items menu-text">
-                                <p>
-                                    {format!("Makes {name} the primary; the present primary becomes a replica. New writes wait while the last ones arrive: nothing that was acknowledged is lost. Connections to the primary are cut, and clients connect again.")}
-                                </p>
-                                <PostButton action=Promote::url() label="Promote now" look="primary" fields />
-                            </div>
-                        </details>
+                        <div class="actions">
+                            {promotes
+                                .then(|| {
+                                    view! {
+                                        <Act
+                                            word="Promote"
+                                            node=name.clone()
+                                            why=format!("Makes {name} the primary; the present primary becomes a replica. New writes wait while the last ones arrive: nothing that was acknowledged is lost. Connections to the primary are cut, and clients connect again.")
+                                            action=Promote::url()
+                                            ids=(datastore, id)
+                                        />
+                                    }
+                                })}
+                            <Act
+                                word="Replace"
+                                node=name.clone()
+                                why=format!("Makes a new replica, copies the primary's data to it, and removes {name} with its data once the new one follows. Addresses of endpoints stay.")
+                                action=ReplaceNode::url()
+                                ids=(datastore, id)
+                            />
+                            <Act
+                                word="Remove"
+                                node=name.clone()
+                                why=format!("Removes {name} with its copy of the data, for good. Fewer nodes are left to take over and to read from.")
+                                action=RemoveNode::url()
+                                ids=(datastore, id)
+                            />
+                        </div>
                     }
                 })}
         </section>
+    }
+}
+
+/// Something that is done with a node, once its words were read.
+#[component]
+fn Act(word: &'static str, node: String, why: String, action: &'static str, ids: (Uuid, Uuid)) -> impl IntoView {
+    let fields = vec![("id", ids.0.to_string()), ("node", ids.1.to_string())];
+    view! {
+        <details class="menu" name="menu">
+            <summary class="button" aria-label=format!("{word} {node}…")>
+                {format!("{word}…")}
+            </summary>
+            <div class="menu-items menu-text">
+                <p>{why}</p>
+                <PostButton action label=format!("{word} now") look=if word == "Remove" { "danger" } else { "primary" } fields />
+            </div>
+        </details>
+    }
+}
+
+#[component]
+fn AddCard(id: Uuid) -> impl IntoView {
+    view! {
+        <Card
+            id="add-node"
+            title="Add a replica"
+            lead="One more copy of all data, on a node as large as the others. It is copied from the primary while clients go on; then it can be read from and take over."
+        >
+            <PostButton action=AddNode::url() label="Add a replica" fields=vec![("id", id.to_string())] />
+        </Card>
     }
 }
 

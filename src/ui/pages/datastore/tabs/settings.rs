@@ -1,6 +1,10 @@
 //! `/datastores/:id/settings`: name, tags, termination protection, restart, delete.
 
-use super::{super::show::show, Tab};
+use super::{
+    super::show::show,
+    Tab,
+    replication::{DurabilityCard, ReadersCard},
+};
 use crate::model::status::Tone;
 use crate::{
     model::{datastore::DatastoreView, form::Attempt, names},
@@ -23,11 +27,22 @@ const MAX_TAGS: usize = 12;
 pub fn Settings() -> impl IntoView {
     show(
         Tab::Settings,
-        |_| async { Ok((last_attempt("rename".to_owned()).await?, last_attempt("tags".to_owned()).await?)) },
-        |view, (rename, tags)| {
+        |_| async {
+            let attempt = |form: &str| last_attempt(form.to_owned());
+            Ok((attempt("rename").await?, attempt("tags").await?, attempt("readers").await?))
+        },
+        |view, (rename, tags, readers)| {
+            let replicated = view.row.nodes > 1;
             view! {
                 <Name view=view.clone() attempt=rename.unwrap_or_default() />
                 <Tags view=view.clone() attempt=tags.unwrap_or_default() />
+                {replicated
+                    .then(|| {
+                        view! {
+                            <DurabilityCard view=view.clone() />
+                            <ReadersCard view=view.clone() attempt=readers.unwrap_or_default() />
+                        }
+                    })}
                 <Protection view=view.clone() />
                 <RestartCard view=view.clone() />
                 <DeleteCard view />
@@ -111,8 +126,13 @@ fn Protection(view: DatastoreView) -> impl IntoView {
 
 #[component]
 fn RestartCard(view: DatastoreView) -> impl IntoView {
+    let lead = if view.row.nodes > 1 {
+        "Restarts the replicas, one after another, then the primary. Connections to a node are cut when its turn comes; clients connect again."
+    } else {
+        "Restarts the node. Connections are cut; clients connect again when it is back, after some seconds."
+    };
     view! {
-        <Card id="restart" title="Restart" lead="Restarts all nodes. Connections are cut; clients connect again when it is back, after some seconds.">
+        <Card id="restart" title="Restart" lead>
             <PostButton action=Restart::url() label="Restart" glyph=Glyph::Restart fields=vec![("id", view.row.id.to_string())] />
         </Card>
     }

@@ -1,0 +1,78 @@
+//! Settings of a datastore with replicas: when a write counts as done, and what the replica endpoint leads to.
+
+use crate::{
+    model::{datastore::DatastoreView, durability::Durability, form::Attempt},
+    server_fns::datastore::{durability::SetDurability, readers::SetReaders},
+    ui::components::{Card, Choice, FormErrors, PostButton, TextField},
+};
+use leptos::{prelude::*, server_fn::ServerFn};
+
+/// When a write counts as done.
+#[component]
+pub(super) fn DurabilityCard(view: DatastoreView) -> impl IntoView {
+    let now = view.durability;
+    let (other, lead) = match now {
+        Durability::Quorum => (
+            Durability::Asynchronous,
+            "A write is acknowledged once a replica has it, too; a replica takes over only when it is sure to have all of them.",
+        ),
+        Durability::Asynchronous => (Durability::Quorum, "A write is acknowledged once the primary has it. A failover may lose the last moments."),
+    };
+    let words = match other {
+        Durability::Quorum => "Each write will take as long as the way to a replica and back. With one replica, writes wait while it is away.",
+        Durability::Asynchronous => "Writes will no longer wait for replicas, and a failover may lose the last moments.",
+    };
+    let fields = vec![("id", view.row.id.to_string()), ("durability", other.id().to_owned())];
+    view! {
+        <Card id="durability" title=format!("Writes: {}", now.label().to_lowercase()) lead>
+            <p>{words}</p>
+            <PostButton action=SetDurability::url() label=format!("Change to: {}", other.label().to_lowercase()) fields />
+        </Card>
+    }
+}
+
+/// What the replica endpoint leads to.
+#[component]
+pub(super) fn ReadersCard(view: DatastoreView, attempt: Attempt) -> impl IntoView {
+    let typed = |name, now: String| attempt.value(name).map_or(now, str::to_owned);
+    let lag = typed("lag_mb", view.readers.lag_mb.to_string());
+    let fallback = typed("fallback", if view.readers.fall_back { "primary" } else { "none" }.to_owned());
+    let error = attempt.errors.of("lag_mb").map(str::to_owned);
+    view! {
+        <Card
+            id="readers"
+            title="Replica endpoint"
+            lead="Readers are spread over the replicas that follow the primary closely. One that falls behind is left out until it has caught up."
+        >
+            <form method="post" action=SetReaders::url() autocomplete="off">
+                <input type="hidden" name="id" value=view.row.id.to_string() />
+                <FormErrors errors=attempt.errors message=attempt.message />
+                <TextField
+                    id="lag_mb"
+                    name="lag_mb"
+                    label="Most MB of log behind"
+                    hint="As the primary counts it: 64 MB are some moments of heavy writing."
+                    value=lag
+                    inputmode="numeric"
+                    width="short"
+                    error
+                />
+                <div class="field">
+                    <span>"When no replica is left"</span>
+                    <Choice
+                        name="fallback"
+                        label="When no replica is left"
+                        any="Refuse readers"
+                        options=vec![("primary".to_owned(), "Lead readers to the primary".to_owned())]
+                        chosen=fallback
+                    />
+                </div>
+                <div class="actions">
+                    <button class="button" type="submit">
+                        "Save"
+                    </button>
+                </div>
+            </form>
+        </Card>
+    }
+}
