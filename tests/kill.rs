@@ -7,6 +7,8 @@
 mod failover;
 #[path = "kill/luck.rs"]
 mod luck;
+#[path = "kill/membership.rs"]
+mod membership;
 
 use granary::{
     model::{

@@ -16,16 +16,16 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A datastore with a replica, and who looks after it.
-struct Replicated {
-    app: App,
-    actor: Actor,
-    serving: Serving,
-    id: Uuid,
-    view: DatastoreView,
+pub(super) struct Replicated {
+    pub(super) app: App,
+    pub(super) actor: Actor,
+    pub(super) serving: Serving,
+    pub(super) id: Uuid,
+    pub(super) view: DatastoreView,
 }
 
 impl Replicated {
-    async fn new(home: &Home) -> Self {
+    pub(super) async fn new(home: &Home) -> Self {
         let app = app(home).await;
         let actor = actor(&app).await;
         let serving = Serving(home.serve(None));
@@ -41,13 +41,22 @@ fn role(view: &DatastoreView, role: &str) -> Uuid {
 
 /// Waits until this node is the primary, the other follows, and no work is left.
 async fn until_led_by(app: &App, actor: &Actor, id: Uuid, node: Uuid) -> DatastoreView {
+    until(app, actor, id, |view| role(view, "primary") == node).await
+}
+
+/// Waits until all nodes are well and no work is left.
+pub(super) async fn until_well(app: &App, actor: &Actor, id: Uuid) -> DatastoreView {
+    until(app, actor, id, |_| true).await
+}
+
+async fn until(app: &App, actor: &Actor, id: Uuid, what: impl Fn(&DatastoreView) -> bool) -> DatastoreView {
     let begun = Instant::now();
     loop {
         let left: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").fetch_one(&app.db).await.unwrap();
         let view = domain::datastore::get(app, actor, id).await.unwrap();
         let well = view.row.status == Status::Running && view.nodes.iter().all(|n| n.status == Status::Running);
         let done = view.job.as_ref().is_some_and(|job| job.state == JobState::Done);
-        if well && done && left == 0 && role(&view, "primary") == node {
+        if well && done && left == 0 && what(&view) {
             return view;
         }
         assert!(begun.elapsed() < PATIENCE, "{view:#?}");
@@ -56,7 +65,7 @@ async fn until_led_by(app: &App, actor: &Actor, id: Uuid, node: Uuid) -> Datasto
 }
 
 /// How many of the datastore's servers take writes now.
-async fn writable(app: &App, id: Uuid) -> usize {
+pub(super) async fn writable(app: &App, id: Uuid) -> usize {
     let plan = Plan::load(&app.db, id).await.unwrap();
     let (platform, engine) = (app.platform(&plan.region).unwrap(), app.engine(plan.engine).unwrap());
     let mut writable = 0;
@@ -95,8 +104,7 @@ async fn a_kill_around_each_step_of_a_failover_changes_nothing() {
     let psql = psql(&home, &app, &actor, id).await;
     assert!(psql("create table t (n int)"));
     // The other steps are those of starting the primary again, which comes first and would die of them.
-    let faults =
-        faults(JobKind::Failover).into_iter().filter(|f| ["fence-primary", "elect", "promote-replica", "rejoin"].iter().any(|s| f.ends_with(s)));
+    let faults = faults(JobKind::Failover).into_iter().filter(|f| ["fence-primary", "elect", "promote-replica"].iter().any(|s| f.ends_with(s)));
     for (n, fault) in faults.enumerate() {
         assert!(psql(&format!("insert into t values ({n})")), "{fault}");
         let next = role(&view, "replica");

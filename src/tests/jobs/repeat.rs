@@ -1,10 +1,11 @@
 //! Each step of each job, run twice: the second time changes nothing.
 
 use crate::{
-    model::status::Status,
+    model::{status::Status, topology::Topology},
     server::{
         db,
-        engine::Engine,
+        domain::membership,
+        engine::{Engine, quorum::SyncSet},
         jobs::{kind::JobKind, owner::Owner, steps},
         monitor::spares::{Act, round},
         platform::{ListenerKind, Platform, Presence, Route},
@@ -36,7 +37,9 @@ async fn each_step_of_a_datastore_with_replicas_can_be_done_twice() {
     twice(&world, JobKind::CreateReplicated).await;
     world.until(id, Status::Running).await;
     assert_eq!(world.platform.routes_open(id).await.unwrap().len(), 6, "each node's own, the primary's, two of the replicas'");
-    for kind in [JobKind::Restart, JobKind::Revive, JobKind::Rejoin, JobKind::Lead, JobKind::Renew, JobKind::Guard] {
+    for kind in
+        [JobKind::Restart, JobKind::RestartInTurn, JobKind::Revive, JobKind::Rejoin, JobKind::Lead, JobKind::Renew, JobKind::Guard, JobKind::Resync]
+    {
         enqueue(&world, id, kind).await;
         twice(&world, kind).await;
         world.until(id, Status::Running).await;
@@ -50,10 +53,81 @@ async fn each_step_of_a_datastore_with_replicas_can_be_done_twice() {
     enqueue(&world, id, JobKind::Failover).await;
     twice(&world, JobKind::Failover).await;
     is_primary(&world, id, nodes[2].id, 2).await;
+    enqueue(&world, id, JobKind::Rejoin).await;
+    twice(&world, JobKind::Rejoin).await;
+    // What is dead is no primary any more; what somebody decided is done whatever was heard.
+    world.platform.set_presence(nodes[2].id, Presence::Dead);
+    db::observed::datastore(&world.app.db, id, "undecided", "").await.unwrap();
+    membership::overrule(&world.app, &world.actor, id, nodes[0].id, "orders").await.unwrap();
+    twice(&world, JobKind::Overrule).await;
+    is_primary(&world, id, nodes[0].id, 3).await;
     crate::server::domain::datastore::delete(&world.app, &world.actor, id, "orders").await.unwrap();
     twice(&world, JobKind::Delete).await;
     world.until_gone(id).await;
     assert!(world.platform.is_empty());
+}
+
+#[tokio::test]
+async fn each_step_by_which_nodes_come_and_go_can_be_done_twice() {
+    let world = World::new().await;
+    let id = world.ask("orders", |d| (d.allow, d.topology, d.durability) = ("127.0.0.1/32".into(), "one-replica".into(), "quorum".into())).await;
+    twice(&world, JobKind::CreateReplicated).await;
+    let (app, actor) = (&world.app, &world.actor);
+    let before = world.until(id, Status::Running).await;
+    waits_for(&world, id, &[1], 1).await;
+
+    let added = membership::add(app, actor, id).await.unwrap();
+    assert!(membership::add(app, actor, id).await.unwrap_err().to_string().contains("under way"));
+    waits_for(&world, id, &[1], 1).await;
+    twice(&world, JobKind::AddNode).await;
+    waits_for(&world, id, &[1, 2], 1).await;
+    let view = world.get(id).await;
+    assert_eq!((view.nodes.len(), view.row.topology, view.nodes[2].id), (3, Topology::TwoReplicas, added));
+    assert_eq!(view.endpoints, before.endpoints, "addresses stay");
+    assert!(membership::add(app, actor, id).await.unwrap_err().to_string().contains("cannot have more"));
+
+    let old = view.nodes[1].id;
+    let new = membership::replace(app, actor, id, old).await.unwrap();
+    twice(&world, JobKind::ReplaceNode).await;
+    let view = world.get(id).await;
+    assert!(view.nodes.iter().all(|n| n.id != old) && view.nodes.iter().any(|n| n.id == new) && view.nodes.len() == 3, "{view:#?}");
+    waits_for(&world, id, &[2, 3], 1).await;
+    assert!(membership::replace(app, actor, id, view.nodes[0].id).await.unwrap_err().to_string().contains("primary"));
+
+    membership::remove(app, actor, id, new).await.unwrap();
+    twice(&world, JobKind::RemoveNode).await;
+    waits_for(&world, id, &[2], 1).await;
+    assert_eq!(world.get(id).await.row.topology, Topology::OneReplica);
+    assert!(membership::remove(app, actor, id, added).await.unwrap_err().to_string().contains("last replica"));
+
+    membership::set_durability(app, actor, id, "asynchronous").await.unwrap();
+    twice(&world, JobKind::Resync).await;
+    waits_for(&world, id, &[], 0).await;
+    membership::remove(app, actor, id, added).await.unwrap();
+    twice(&world, JobKind::RemoveNode).await;
+    let alone = world.get(id).await;
+    assert_eq!((alone.nodes.len(), alone.row.topology, alone.endpoints.len()), (1, Topology::Single, 1));
+
+    // What was asked for and cannot be done is undone.
+    let added = membership::add(app, actor, id).await.unwrap();
+    let worker = Uuid::now_v7();
+    db::workers::enter(&app.db, worker, app.host, &Owner::me().unwrap()).await.unwrap();
+    let job = db::jobs::claim(&app.db, app.host, worker).await.unwrap().unwrap();
+    for step in JobKind::AddNode.undo().unwrap() {
+        for time in ["first", "second"] {
+            steps::run(app, &job, *step).await.unwrap_or_else(|e| panic!("{step}, {time} time: {e:#}"));
+        }
+    }
+    assert!(world.get(id).await.nodes.iter().all(|n| n.id != added));
+}
+
+/// Commits of the first slot's node wait for so many of these slots' nodes: as recorded, once, and as its server knows it.
+async fn waits_for(world: &World, id: Uuid, slots: &[u8], acks: usize) {
+    let plan = db::plan::Plan::load(&world.app.db, id).await.unwrap();
+    let mut members: Vec<Uuid> = plan.nodes.iter().filter(|n| slots.contains(&n.slot)).map(|n| n.id).collect();
+    members.sort_unstable();
+    assert_eq!(plan.sync_sets, [SyncSet { primary: plan.nodes[0].id, members: members.clone(), acks }]);
+    assert_eq!(world.engine.0.lock().unwrap().waits_for[&plan.nodes[0].id].members, members);
 }
 
 /// This node alone takes writes, and the endpoint leads to it, after so many promotions.

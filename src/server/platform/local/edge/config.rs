@@ -151,8 +151,8 @@ fn quoted(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Sessions of databases live for days and may be silent for hours: time ends none that is alive, keepalive finds those
-/// that are not. There are no health checks: Granary decides. A node that refuses is tried once more, then the client
-/// is let go.
+/// that are not. There are no health checks: Granary decides. A client whose node refuses is let go at once: to try the same
+/// node again HAProxy waits for a second, in which no session can be cut, and whoever leads the client elsewhere would wait for it.
 const DEFAULTS: &str = "defaults
     mode tcp
     balance leastconn
@@ -170,8 +170,7 @@ const DEFAULTS: &str = "defaults
     srvtcpka-idle 60s
     srvtcpka-intvl 15s
     srvtcpka-cnt 4
-    option redispatch
-    retries 1
+    retries 0
 ";
 
 fn listen(text: &mut String, spec: &EdgeSpec, kind: ListenerKind, address: SocketAddr) {
