@@ -51,13 +51,24 @@ fn Drawing(view: DatastoreView) -> impl IntoView {
     };
     let endpoint = |kind| view.endpoints.iter().find(|e| e.kind == kind).map(Endpoint::address);
     let (primary, replica) = (endpoint(EndpointKind::Primary), endpoint(EndpointKind::Replica));
-    let nodes = view
-        .nodes
-        .iter()
-        .map(|node| NodeMark { name: node.name.clone(), role: role(&node.role), detail: node.private.clone().unwrap_or_default() })
-        .collect();
+    let nodes = view.nodes.iter().map(|node| {
+        let state = match (node.in_transit, node.status, node.lag) {
+            (true, _, _) => "comes or goes".to_owned(),
+            (_, Status::Running, Some(0)) => "Replica, in step".to_owned(),
+            (_, Status::Running, Some(lag)) => format!("Replica, {} behind", locale().words(&format::bytes(lag))),
+            (_, Status::Running, None) => role(&node.role),
+            (_, status, _) => format!("{}: {}", role(&node.role), status.word()),
+        };
+        NodeMark { name: node.name.clone(), primary: node.role == "primary", state, detail: node.private.clone().unwrap_or_default() }
+    });
+    let nodes = nodes.collect();
+    let lead = if view.row.nodes > 1 {
+        format!("{}; {}", view.row.topology.label(), view.durability.label().to_lowercase())
+    } else {
+        view.row.topology.label().to_owned()
+    };
     view! {
-        <Card id="topology" title="Topology" lead=view.row.topology.label()>
+        <Card id="topology" title="Topology" lead>
             <Topology gate primary replica nodes />
         </Card>
     }
