@@ -58,6 +58,16 @@ export const datastorePages = (page: Page, { id, name }: Datastore): Place[] => 
     ["an error without a frame", () => page.goto("/datastores/0190b0a0-0000-7000-8000-000000000000/events")],
 ];
 
+/** What looks different with replicas. */
+export const replicatedPages = (page: Page, { id }: Datastore): Place[] => [
+    ["overview with replicas", () => page.goto(`/datastores/${id}`)],
+    ["nodes with replicas", () => page.goto(`/datastores/${id}/nodes`)],
+    ["nodes, about to replace", () => page.getByText("Replace…", { exact: true }).first().click()],
+    ["users with replicas", () => page.goto(`/datastores/${id}/users?endpoint=replica`)],
+    ["settings with replicas", () => page.goto(`/datastores/${id}/settings`)],
+    ["settings of readers with errors", () => textbox(page, "Most MB of log behind").fill("x").then(() => page.getByRole("region", { name: "Replica endpoint" }).getByRole("button", { name: "Save" }).click()).then(() => expect(page.getByRole("alert").first()).toBeVisible())],
+];
+
 /** Pages of somebody who signed in and has one datastore. */
 export const pages = (page: Page, datastore: Datastore): Place[] => [...wizard(page), ...datastorePages(page, datastore)];
 
