@@ -5,6 +5,7 @@
 mod auth;
 pub(crate) mod browser;
 mod domain;
+mod drill;
 mod exposition;
 mod isolation;
 pub(crate) mod issuer;

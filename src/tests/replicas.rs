@@ -31,7 +31,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Machine {
-    async fn replicated(&self, topology: &str) -> (Uuid, DatastoreView) {
+    pub(super) async fn replicated(&self, topology: &str) -> (Uuid, DatastoreView) {
         let id = self.ask_for("orders", "127.0.0.1/32", |d| (d.topology, d.volume_gb) = (topology.to_owned(), "1".to_owned())).await;
         (id, self.until_running(id).await)
     }
@@ -64,13 +64,18 @@ impl Machine {
     }
 
     /// What Granary's own session on a slot's node counts.
-    async fn session_of(&self, id: Uuid, slot: usize, sql: &str) -> i64 {
+    pub(super) async fn session_of(&self, id: Uuid, slot: usize, sql: &str) -> i64 {
+        self.try_session_of(id, slot, sql).await.expect("it counts")
+    }
+
+    /// The same; `None` when the server refuses.
+    pub(super) async fn try_session_of(&self, id: Uuid, slot: usize, sql: &str) -> Option<i64> {
         let plan = Plan::load(&self.app.db, id).await.unwrap();
         let run = self.platform().paths(&plan.node_spec(&plan.nodes[slot])).run;
         let mut psql = tokio::process::Command::new("psql");
         psql.arg("-h").arg(run).args(["-U", "granary_admin", "-d", "postgres", "-Atc", sql]);
         let output = psql.output().await.unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+        String::from_utf8(output.stdout).unwrap().trim().parse().ok()
     }
 
     /// Which servers the readers of the replica endpoint meet.
@@ -173,10 +178,10 @@ async fn r008_a_replica_that_hears_nothing_is_not_read_from_and_then_again() {
 
 /// Writes numbers through the primary endpoint, one after another, as an application that connects again does; says which were
 /// acknowledged, and the longest time without one.
-struct Writer(tokio::task::JoinHandle<(Vec<i64>, Duration)>, Arc<AtomicBool>);
+pub(super) struct Writer(tokio::task::JoinHandle<(Vec<i64>, Duration)>, Arc<AtomicBool>);
 
 impl Writer {
-    async fn start(machine: &Machine, id: Uuid) -> Self {
+    pub(super) async fn start(machine: &Machine, id: Uuid) -> Self {
         machine.psql(id, "create table w (n bigint)").await.unwrap();
         let c = domain::access::connection(&machine.app, &machine.actor, id, EndpointKind::Primary, true).await.unwrap();
         let options = PgConnectOptions::new_without_pgpass().host(&c.host).port(c.port).username(&c.user).database(&c.database);
@@ -211,7 +216,7 @@ impl Writer {
     }
 
     /// How many were acknowledged, and which of them are not there any more.
-    async fn end(self, machine: &Machine, id: Uuid) -> (usize, Vec<i64>, Duration) {
+    pub(super) async fn end(self, machine: &Machine, id: Uuid) -> (usize, Vec<i64>, Duration) {
         self.1.store(true, Ordering::Relaxed);
         let (acknowledged, longest) = self.0.await.unwrap();
         let there = machine.psql(id, "select n from w").await.unwrap();

@@ -34,11 +34,17 @@ pub enum JobKind {
     Prepare,
     /// Keeps it from filling its storage.
     Guard,
+    /// Prepares a failover drill.
+    DrillBegin,
+    /// Kills the primary, as a failover drill asks.
+    DrillStrike,
+    /// Tidies up after failover drills.
+    DrillEnd,
 }
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Create,
         Self::CreateReplicated,
         Self::Delete,
@@ -53,6 +59,9 @@ impl JobKind {
         Self::Renew,
         Self::Prepare,
         Self::Guard,
+        Self::DrillBegin,
+        Self::DrillStrike,
+        Self::DrillEnd,
     ];
 
     /// Id in the metadata database.
@@ -73,6 +82,9 @@ impl JobKind {
             Self::Renew => "renew",
             Self::Prepare => "prepare",
             Self::Guard => "guard",
+            Self::DrillBegin => "drill-begin",
+            Self::DrillStrike => "drill-strike",
+            Self::DrillEnd => "drill-end",
         }
     }
 
@@ -105,6 +117,9 @@ impl JobKind {
             Self::Renew => "Renew certificates",
             Self::Prepare => "Prepare a spare",
             Self::Guard => "Fit writes to the storage",
+            Self::DrillBegin => "Prepare a failover drill",
+            Self::DrillStrike => "Kill the primary for a drill",
+            Self::DrillEnd => "Tidy up after a failover drill",
         }
     }
 
@@ -113,8 +128,8 @@ impl JobKind {
     pub fn steps(self) -> &'static [Step] {
         use Step::{
             AllocateAddresses, ApplySources, CloseEdge, Configure, CopyToReplicas, CreateDatabase, DestroyNode, Elect, FencePrimary, GuardStorage,
-            Harden, Initialise, IssueCertificates, MakeNode, Park, PrepareDatabase, PromoteReplica, Rejoin, Release, ReloadServer, RenewCertificate,
-            StartPrimary, StartServer, StepDown, StopServer, Verify,
+            Harden, Initialise, IssueCertificates, MakeNode, MakeProbe, Park, PrepareDatabase, PromoteReplica, Rejoin, Release, ReloadServer,
+            RemoveProbe, RenewCertificate, StartPrimary, StartServer, StepDown, StopServer, StrikePrimary, Verify,
         };
         match self {
             Self::Create => {
@@ -147,6 +162,10 @@ impl JobKind {
                 &[AllocateAddresses, IssueCertificates, MakeNode, Initialise, Configure, StartServer, Harden, PrepareDatabase, StopServer, Park]
             }
             Self::Guard => &[GuardStorage],
+            Self::DrillBegin => &[MakeProbe, ApplySources],
+            Self::DrillStrike => &[StrikePrimary],
+            // The door first.
+            Self::DrillEnd => &[ApplySources, RemoveProbe],
         }
     }
 
@@ -167,7 +186,7 @@ impl JobKind {
             Self::Create | Self::Delete | Self::Prepare => Duration::from_mins(10),
             // Each copy is of a few empty databases.
             Self::CreateReplicated => Duration::from_mins(15),
-            Self::Trust | Self::Lead | Self::Renew | Self::Guard => Duration::from_mins(2),
+            Self::Trust | Self::Lead | Self::Renew | Self::Guard | Self::DrillBegin | Self::DrillStrike | Self::DrillEnd => Duration::from_mins(2),
             Self::Restart | Self::Heal | Self::Revive | Self::Promote | Self::Failover => Duration::from_mins(30),
             // A copy of everything may be part of it.
             Self::Rejoin => Duration::from_hours(5),
