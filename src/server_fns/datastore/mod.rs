@@ -3,6 +3,8 @@
 pub mod activity;
 pub mod connection;
 pub mod delete;
+pub mod drill;
+pub mod drills;
 pub mod get;
 pub mod list;
 pub mod logs;

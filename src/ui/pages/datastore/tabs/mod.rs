@@ -1,6 +1,7 @@
 //! The tabs of a datastore, one URL and one file each.
 
 mod activity;
+mod drills;
 mod firewall;
 mod logs;
 mod nodes;
@@ -9,6 +10,7 @@ mod settings;
 mod users;
 
 pub use activity::Activity;
+pub use drills::OneDrill;
 pub use firewall::Firewall;
 pub use logs::Logs;
 pub use nodes::Nodes;

@@ -1,6 +1,6 @@
 //! `/datastores/:id/nodes`: a card for each node, and how they relate.
 
-use super::{super::show::show, Tab};
+use super::{super::show::show, Tab, drills::Drills};
 use crate::{
     model::{
         datastore::{DatastoreView, Endpoint, EndpointKind, NodeView},
@@ -8,7 +8,7 @@ use crate::{
         status::Status,
         storage::Enforcement,
     },
-    server_fns::datastore::promote::Promote,
+    server_fns::datastore::{drills::drills, promote::Promote},
     ui::{
         components::{Card, Copy, Fact, Meter, NodeMark, PostButton, StatusPill, TimeAgo, Topology},
         request::{Sprite, locale},
@@ -22,8 +22,11 @@ use uuid::Uuid;
 pub fn Nodes() -> impl IntoView {
     show(
         Tab::Nodes,
-        |_| async { Ok(()) },
-        |view, ()| {
+        |view| async move {
+            // One node alone has no failover.
+            if view.nodes.len() > 1 { drills(view.row.id).await.map(Some) } else { Ok(None) }
+        },
+        |view, drills| {
             let (id, enforced) = (view.row.id, view.enforced);
             let promotes = matches!(view.row.status, Status::Running | Status::Degraded);
             view! {
@@ -31,6 +34,7 @@ pub fn Nodes() -> impl IntoView {
                 <div class="nodes">
                     {view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard datastore=id node index enforced promotes /> }).collect_view()}
                 </div>
+                {drills.map(|drills| view! { <Drills datastore=id drills /> })}
             }
         },
     )
