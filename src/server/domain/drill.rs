@@ -103,8 +103,8 @@ pub async fn strike(app: &App, drill: &Driven) -> Result<JobKind, AppError> {
     let kind = match drill.kind {
         DrillKind::Kill => JobKind::DrillStrike,
         DrillKind::Promotion => {
-            let none = || AppError::Conflict("No replica answers, so none can be promoted.".to_owned());
-            let node = db::drills::best_replica(&mut tx, id).await?.ok_or_else(none)?;
+            let no_replica = || AppError::Conflict("No replica answers, so none can be promoted.".to_owned());
+            let node = db::drills::best_replica(&mut tx, id).await?.ok_or_else(no_replica)?;
             let name = datastore::want_promotion(app, &mut tx, &locked, id, node).await?;
             db::events::write_own(&mut tx, project, id, "Promote", &format!("{name}, for a failover drill")).await?;
             JobKind::Promote

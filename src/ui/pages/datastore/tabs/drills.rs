@@ -184,7 +184,6 @@ fn way(drill: &DrillView) -> String {
 
 /// One drill.
 #[component]
-#[expect(clippy::must_use_candidate, reason = "a component is called by the view macro")]
 pub fn OneDrill() -> impl IntoView {
     let drill = use_params_map().get_untracked().get("drill").and_then(|id| id.parse().ok()).unwrap_or(Uuid::nil());
     show(
