@@ -38,7 +38,7 @@ test("a drill says what a failover costs, and the history keeps it", async ({ ho
     test.setTimeout(600_000);
     const datastore = await create(home, uniqueName(), { topology: "one primary, one replica" });
     await openTab(home, datastore, /^Nodes/);
-    await drill(home, "Planned promotion…", "Start the promotion drill", "Planned promotion");
+    await drill(home, "Planned promotion…", "Promote now", "Planned promotion");
     await expect(section(home)).toContainText(/None of the \d+ acknowledged rows was lost\./);
     await expect(section(home)).toContainText(/connect again (once|\d+ times)/);
     await expect(home.getByRole("region", { name: `${datastore.name}-2`, exact: true })).toContainText("Primary, read-write");

@@ -63,7 +63,7 @@ fn Begin(datastore: Uuid) -> impl IntoView {
                         <p>
                             "The replica that is least behind becomes the primary, and stays it. Connections to the primary are cut, also those of your applications; nothing that was acknowledged is lost."
                         </p>
-                        {form(DrillKind::Promotion, "Start the promotion drill", "primary")}
+                        {form(DrillKind::Promotion, "Promote now", "primary")}
                     </div>
                 </div>
             </details>
