@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub(super) fn Drills(datastore: Uuid, drills: DrillsView) -> impl IntoView {
     let DrillsView { drills, refused } = drills;
     let running = drills.iter().find(|drill| drill.state == DrillState::Running).cloned();
-    let newest = drills.iter().find(|drill| drill.outcome.is_some()).cloned();
+    let newest = drills.iter().find(|drill| drill.state != DrillState::Running).cloned();
     view! {
         <Card id="drill" title="Failover drill" lead="What a failover costs your applications, measured on this datastore.">
             <p>
