@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "kill/drill.rs"]
+mod drill;
 #[path = "kill/failover.rs"]
 mod failover;
 #[path = "kill/luck.rs"]

@@ -83,4 +83,13 @@ export const failedPages = (page: Page, { id }: Datastore): Place[] => [
     ["settings, failed", () => visit(page, `/datastores/${id}/settings`)],
 ];
 
+/** A datastore with a replica and a drill that is over. */
+export const drilledPages = (page: Page, { id }: Datastore): Place[] => [
+    ["nodes, drilled", () => visit(page, `/datastores/${id}/nodes`)],
+    ["nodes, drilled, the numbers", () => page.getByText("Writes in each second", { exact: true }).click()],
+    ["nodes, about to promote for a drill", () => page.getByText("Planned promotion…").click()],
+    ["nodes, about to kill for a drill", () => page.getByText("Kill the primary…").click()],
+    ["drill", () => page.getByRole("region", { name: "Failover drill" }).getByRole("row").nth(-1).getByRole("link").click()],
+];
+
 export const ready = (page: Page) => heading(page, /./).first().waitFor();

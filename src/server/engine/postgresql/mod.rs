@@ -10,14 +10,16 @@ mod config;
 mod control;
 mod discover;
 mod log;
+mod probe;
 mod promotion;
 mod replica;
 mod session;
 mod sizing;
 #[cfg(test)]
 mod tests;
+mod tls;
 
-use super::{Engine, Health, Installed, Position, Replication, Settings, Site, quorum::SyncSet};
+use super::{Engine, Health, Installed, Position, Replication, Settings, Site, probing::Probing, quorum::SyncSet};
 use crate::{
     model::{engine::EngineKind, log::LogEntry},
     server::{
@@ -33,6 +35,8 @@ use std::path::PathBuf;
 const ADMIN: &str = "granary_admin";
 /// Fetches data for replicas; known by its client certificate.
 const REPLICATION: &str = "granary_replication";
+/// Writes rows during a failover drill; there only then, known by a password.
+const PROBE: &str = "granary_probe";
 /// The user and the database of a spare, until somebody names them.
 const SPARE: &str = "granary_spare";
 /// The service's name in the platform's log.
@@ -76,6 +80,10 @@ impl Engine for PostgreSql {
     }
 
     fn replication(&self) -> Option<&dyn Replication> {
+        Some(self)
+    }
+
+    fn probing(&self) -> Option<&dyn Probing> {
         Some(self)
     }
 
