@@ -16,6 +16,8 @@ use tokio::time::sleep;
 /// Rows that are written in peace before each outage, beside this time.
 const ROWS: usize = 100;
 const PEACE: Duration = Duration::from_secs(2);
+/// All of them look at their nodes in rounds of a second; an outage begins anywhere in one.
+const ROUND: Duration = Duration::from_secs(1);
 /// Before an outage is over for good: a second pause after the first would count as well.
 const AFTER: Duration = Duration::from_secs(2);
 
@@ -89,6 +91,6 @@ pub(crate) async fn switched(cluster: &impl Cluster, times: usize) -> (Samples, 
 async fn in_peace(cluster: &impl Cluster, writer: &Writer) -> Primary {
     cluster.whole().await;
     writer.rows(ROWS).await;
-    sleep(PEACE).await;
+    sleep(PEACE + ROUND.mul_f64(rand::random())).await;
     cluster.whole().await
 }

@@ -53,9 +53,9 @@ impl AutoFailover {
             said(std::process::Command::new(&pg_autoctl).arg("version")).lines().next().unwrap_or_default().replace("pg_autoctl version ", "");
         let user = said(bare::as_somebody("id".as_ref()).arg("-un")).trim().to_owned();
         let mut this = Self { room: Room::new(), user, version };
-        this.monitor(&pg_autoctl).await;
+        this.monitor(&pg_autoctl).await?;
         for slot in 0..NODES {
-            this.node(&pg_autoctl, slot).await;
+            this.node(&pg_autoctl, slot).await?;
         }
         this.whole().await;
         Ok(this)
@@ -78,11 +78,11 @@ impl AutoFailover {
         write(&data.join("pg_hba.conf"), ACCESS);
     }
 
-    async fn monitor(&mut self, pg_autoctl: &std::path::Path) {
+    async fn monitor(&mut self, pg_autoctl: &std::path::Path) -> Result<(), String> {
         self.cluster("monitor");
         let (ip, env) = (address(20).to_string(), self.env("monitor"));
         let args = ["create", "monitor", "--run", "--pgdata", "data", "--pgport", "5432", "--skip-pg-hba", "--ssl-self-signed"];
-        self.room.start(pg_autoctl, &[&args[..], &["--hostname", &ip, "--listen", &ip]].concat(), "monitor", &env);
+        self.room.start(pg_autoctl, &[&args[..], &["--hostname", &ip, "--listen", &ip]].concat(), "monitor", &env)?;
         let node = self.options(address(20)).username("autoctl_node").database("pg_auto_failover");
         self.room.until("the monitor serves", async || node.connect().await.is_ok()).await;
         let mut session = self.options(address(20)).database("pg_auto_failover").connect().await.unwrap();
@@ -91,9 +91,10 @@ impl AutoFailover {
             sqlx::query(sqlx::AssertSqlSafe(set)).execute(&mut session).await.unwrap();
         }
         sqlx::query("SELECT pg_reload_conf()").execute(&mut session).await.unwrap();
+        Ok(())
     }
 
-    async fn node(&mut self, pg_autoctl: &std::path::Path, slot: u8) {
+    async fn node(&mut self, pg_autoctl: &std::path::Path, slot: u8) -> Result<(), String> {
         let (folder, ip) = (format!("n{slot}"), node(slot).to_string());
         if slot == 0 {
             self.cluster(&folder);
@@ -104,9 +105,10 @@ impl AutoFailover {
         let (user, env) = (self.user.clone(), self.env(&folder));
         let args = ["create", "postgres", "--run", "--pgdata", "data", "--pgport", "5432", "--skip-pg-hba", "--ssl-self-signed"];
         let own = ["--name", &folder, "--hostname", &ip, "--listen", &ip, "--pghost", &ip, "--monitor", &monitor, "--username", &user];
-        self.room.start(pg_autoctl, &[&args[..], &own, &["--dbname", "postgres"]].concat(), &folder, &env);
+        self.room.start(pg_autoctl, &[&args[..], &own, &["--dbname", "postgres"]].concat(), &folder, &env)?;
         // The first one leads.
         self.room.until("the first node serves", async || slot > 0 || !self.states().await.is_empty()).await;
+        Ok(())
     }
 
     fn options(&self, host: Ipv4Addr) -> PgConnectOptions {

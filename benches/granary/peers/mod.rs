@@ -56,13 +56,15 @@ impl Room {
         path
     }
 
-    /// Starts a program in its folder, with its output beside.
-    fn start(&mut self, program: &Path, args: &[&str], folder: &str, env: &[(&str, String)]) {
+    /// Starts a program in its folder, with its output beside. `tini` takes leave of its dead at once, as the first process of a
+    /// machine does: where that one is slow, a dead server would count as running.
+    fn start(&mut self, program: &Path, args: &[&str], folder: &str, env: &[(&str, String)]) -> Result<(), String> {
         let log = File::create(self.path(&format!("{folder}.log"))).unwrap();
-        let mut command = bare::as_somebody(program);
-        command.args(args).current_dir(self.path(folder)).envs(env.iter().map(|(name, value)| (name, value)));
+        let mut command = bare::as_somebody(&self::program("tini")?);
+        command.args(["-s", "--"]).arg(program).args(args).current_dir(self.path(folder)).envs(env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.children.push(command.spawn().unwrap());
+        Ok(())
     }
 
     /// For somebody who wonders why: the ends of its logs.

@@ -71,7 +71,7 @@ impl Patroni {
         let cluster = format!("default={peer}");
         let args = ["--data-dir", "data", "--listen-client-urls", &client, "--advertise-client-urls", &client];
         let args = [&args[..], &["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer, "--initial-cluster", &cluster]].concat();
-        room.start(&program("etcd")?, &args, "etcd", &[]);
+        room.start(&program("etcd")?, &args, "etcd", &[])?;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
         let health = format!("{client}/health");
         room.until("etcd serves", async || http.get(&health).send().await.is_ok_and(|answer| answer.status().is_success())).await;
@@ -87,7 +87,7 @@ impl Patroni {
             write(&folder.join("server.key"), &certificate.signing_key.serialize_pem());
             write(&folder.join("patroni.json"), &self.settings(slot, &folder).to_string());
             // JSON is YAML.
-            self.room.start(&patroni, &["patroni.json"], &format!("n{slot}"), &[("HOME", folder.display().to_string())]);
+            self.room.start(&patroni, &["patroni.json"], &format!("n{slot}"), &[("HOME", folder.display().to_string())])?;
         }
         Ok(self)
     }
