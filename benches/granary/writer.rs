@@ -52,6 +52,7 @@ pub(crate) fn count_warnings() {
 struct Log {
     acknowledged: Vec<Acknowledged>,
     sessions: u64,
+    given_up: usize,
     errors: Vec<String>,
 }
 
@@ -68,6 +69,8 @@ pub(crate) struct Outcome {
     pub(crate) acknowledged: usize,
     /// Of these, those that are not there any more.
     pub(crate) lost: usize,
+    /// Rows and connections that were waited for too long.
+    pub(crate) given_up: usize,
     /// Errors other than a connection that was lost or refused.
     pub(crate) errors: Vec<String>,
 }
@@ -135,7 +138,7 @@ impl Writer {
         let there: HashSet<i64> = rows.iter().map(|row| row.get(0)).collect();
         let log = self.log.lock().unwrap();
         let lost = log.acknowledged.iter().filter(|it| !there.contains(&it.id)).count();
-        Outcome { acknowledged: log.acknowledged.len(), lost, errors: log.errors.clone() }
+        Outcome { acknowledged: log.acknowledged.len(), lost, given_up: log.given_up, errors: log.errors.clone() }
     }
 }
 
@@ -144,7 +147,8 @@ impl Outcome {
     pub(crate) fn words(&self) -> String {
         let kinds: BTreeSet<&str> = self.errors.iter().map(String::as_str).collect();
         let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", Vec::from_iter(kinds).join("; ")) };
-        format!("{} rows acknowledged, {} lost, {} errors{kinds}", self.acknowledged, self.lost, self.errors.len())
+        let given_up = if self.given_up == 0 { String::new() } else { format!(", {} times given up after {} s", self.given_up, GIVE_UP.as_secs()) };
+        format!("{} rows acknowledged, {} lost{given_up}, {} errors{kinds}", self.acknowledged, self.lost, self.errors.len())
     }
 }
 
@@ -182,7 +186,10 @@ async fn row(connection: &mut PgConnection, id: i64, session: u64, log: &Mutex<L
             note(&error, log);
             false
         }
-        Err(_) => false,
+        Err(_) => {
+            log.lock().unwrap().given_up += 1;
+            false
+        }
     }
 }
 
@@ -195,7 +202,8 @@ async fn reach(hosts: &[PgConnectOptions], log: &Mutex<Log>) -> PgConnection {
                 match timeout(GIVE_UP, connect(host, many)).await {
                     Ok(Ok(Some(connection))) => return connection,
                     Ok(Err(error)) => note(&error, log),
-                    Ok(Ok(None)) | Err(_) => {}
+                    Ok(Ok(None)) => {}
+                    Err(_) => log.lock().unwrap().given_up += 1,
                 }
                 sleep(if many { AGAIN_OF_MANY } else { AGAIN }).await;
             }
