@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
 # Installs what `make bench` compares Granary with: Patroni with etcd, and pg_auto_failover. No service is started. Says on
-# standard output where Patroni is. A peer that cannot be had is only missing from the table, so this never fails.
+# standard output where Patroni is. A peer that cannot be had is named as such in the table, so this never fails.
+# peers.sh <word>: nothing where no part of that word has peers.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+
+needed=
+for part in failover frozen switchover replicas; do
+    if [[ $part = *${1:-}* ]]; then needed=1; fi
+done
+[[ -n $needed ]] || exit 0
 
 say() { printf 'peers: %s\n' "$*" >&2; }
 has() { command -v "$1" >/dev/null; }
