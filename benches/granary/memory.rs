@@ -17,7 +17,7 @@ pub(crate) async fn measure(report: &mut Report) {
     let served = Served::start(0).await;
     let program = Pid::from_raw(served.pid().try_into().unwrap()).unwrap();
     let mut edges = Vec::new();
-    let mut serve = Vec::new();
+    let mut sizes = Vec::new();
     for n in 0..DATASTORES {
         let draft = served.draft(&format!("memory-{n}")).await;
         let id = served.finish(draft).await;
@@ -25,20 +25,20 @@ pub(crate) async fn measure(report: &mut Report) {
         edges.push(served.home().join(format!("datastores/{id}/edge")));
         if n == 0 || n + 1 == DATASTORES {
             tokio::time::sleep(SETTLE).await;
-            serve.push(memory_mb(program));
+            sizes.push(memory_mb(program));
         }
     }
     let edges: Vec<f64> = edges.iter().map(|edge| within(edge).into_iter().map(memory_mb).sum()).collect();
     let edge = edges.iter().sum::<f64>() / f64::from(DATASTORES);
-    let growth = (serve[1] - serve[0]) / f64::from(DATASTORES - 1);
+    let growth = (sizes[1] - sizes[0]) / f64::from(DATASTORES - 1);
     report.value(
         "memory for a datastore beyond its server",
         &format!("{:.1} MB", edge + growth),
         &format!(
             "{}; the edge {edge:.1} MB, `granary serve` {growth:.2} MB (from {:.1} MB with one to {:.1} MB with {DATASTORES}; PSS)",
             verdict("at most 8 MB", edge + growth <= MOST_MB),
-            serve[0],
-            serve[1]
+            sizes[0],
+            sizes[1]
         ),
     );
 }

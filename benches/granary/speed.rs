@@ -43,7 +43,8 @@ impl Bare {
         let config = folder.path().join("haproxy.cfg");
         std::fs::write(&config, text).unwrap();
         let program = ["/usr/sbin/haproxy", "/usr/bin/haproxy"].into_iter().find(|path| std::path::Path::new(path).exists()).unwrap();
-        let process = Command::new(program).arg("-db").arg("-f").arg(&config).stdout(Stdio::null()).spawn().unwrap();
+        // In a session of its own, as the edge and any service: the kernel shares out its time by session.
+        let process = Command::new("setsid").arg(program).arg("-db").arg("-f").arg(&config).stdout(Stdio::null()).spawn().unwrap();
         Self { process, address, _folder: folder }
     }
 }

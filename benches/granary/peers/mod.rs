@@ -71,7 +71,7 @@ impl Room {
     fn logs(&self) -> String {
         let logs = fs::read_dir(self.directory.path()).unwrap().flatten().map(|entry| entry.path()).filter(|path| path.is_file());
         let end = |text: String| text.lines().rev().take(15).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
-        logs.map(|log| format!("{}\n{}\n", log.display(), end(fs::read_to_string(&log).unwrap_or_default()))).collect()
+        logs.map(|log| [log.display().to_string(), end(fs::read_to_string(&log).unwrap_or_default())].join("\n")).collect::<Vec<_>>().join("\n")
     }
 
     /// Waits until it is so.
