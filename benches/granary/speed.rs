@@ -68,12 +68,12 @@ pub(crate) async fn measure(report: &mut Report) {
     let id = served.finish(draft).await;
     let endpoint = served.connection(id).await;
     let plan = Plan::load(&served.app.db, id).await.unwrap();
-    let server = plan.address(Purpose::Private(0)).unwrap();
+    let direct = plan.address(Purpose::Private(0)).unwrap();
     let password = password(&served, id).await;
     admit(&served, &plan);
-    let bare = Bare::start(server);
+    let bare = Bare::start(direct);
     let edge = SocketAddr::new(endpoint.get_host().parse().unwrap(), endpoint.get_port());
-    let targets = [("edge", edge), ("bare HAProxy", bare.address), ("direct", server)].map(|(name, address)| Target { name, address });
+    let targets = [("edge", edge), ("bare HAProxy", bare.address), ("direct", direct)].map(|(name, address)| Target { name, address });
     let bench = |target: &Target, args: &[&str]| pgbench(target.address, &endpoint, &password, args);
     bench(&targets[2], &["-i", "-q", "-s", SCALE]);
     for clients in CLIENTS {
