@@ -37,10 +37,10 @@ test: ## Install what is missing, run every test
 	@+scripts/test.sh
 
 .PHONY: bench
-bench: ## Measure, as ratios against the bare engine; ONLY=create for a part
+bench: ## Measure, beside the bare engine and peers; ONLY=create for a part
 	@scripts/install.sh run
 	@+$(MAKE) -j$(CORES) release
-	@+cargo bench --features ssr --bench granary -- $(ONLY)
+	@+PATRONI=$$(scripts/peers.sh $(ONLY)) cargo bench --features ssr --bench granary -- $(ONLY)
 
 # --- The build: browser side, what the browser loads, server side ----------------------------------------------------
 # cargo knows best what changed, so it is always asked (FORCE); what it leaves untouched makes nothing after it work.
