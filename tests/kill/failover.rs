@@ -29,7 +29,7 @@ impl Replicated {
         let app = app(home).await;
         let actor = actor(&app).await;
         let serving = Serving(home.serve(None));
-        let id = create_replicated(&app, &actor).await;
+        let id = create_replicated(&app, &actor, "one-replica").await;
         let view = until_running(&app, &actor, id).await;
         Self { app, actor, serving, id, view }
     }
