@@ -116,6 +116,14 @@ impl<'a> Arena<'a> {
         }
     }
 
+    /// Waits until Granary says that it cannot be sure. One that finds another way needs nobody.
+    pub(super) async fn until_undecided(&self) {
+        let begun = Instant::now();
+        while self.view().await.row.status != Status::NeedsDecision && begun.elapsed() < LIMIT / 4 {
+            sleep(POLL).await;
+        }
+    }
+
     /// What is not well.
     async fn trouble(&mut self) -> Option<(Status, String)> {
         let plan = self.plan().await;

@@ -32,11 +32,13 @@ pub(super) enum Event {
     LaggingReplica,
     DamagedReplica,
     PortTaken,
+    /// A replica is lost for good, and the primary cannot be started until somebody was asked to decide.
+    Undecided,
 }
 
 impl Event {
     /// All of them.
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::KillPrimary,
         Self::KillReplica,
         Self::KillAllNodes,
@@ -56,6 +58,7 @@ impl Event {
         Self::LaggingReplica,
         Self::DamagedReplica,
         Self::PortTaken,
+        Self::Undecided,
     ];
 
     /// Lets it happen.
@@ -114,7 +117,15 @@ impl Event {
             Self::PortTaken => {
                 let node = if luck.random() { &primary } else { replica };
                 arena.strike(node, Signal::KILL).await;
-                take_port(luck, node).await;
+                let keep = Duration::from_millis(luck.random_range(2000..8000));
+                with_port_taken(node, || sleep(keep)).await;
+            }
+            Self::Undecided => {
+                arena.kill_granary();
+                damage(arena, luck, replica).await;
+                arena.strike(&primary, Signal::KILL).await;
+                arena.start_granary();
+                with_port_taken(&primary, || arena.until_undecided()).await;
             }
         }
     }
@@ -238,12 +249,12 @@ async fn damage(arena: &Arena<'_>, luck: &mut StdRng, replica: &NodeSpec) {
     arena.strike(replica, Signal::KILL).await;
 }
 
-/// Takes a dead node's port before its next server can, and keeps it for some seconds.
-async fn take_port(luck: &mut StdRng, node: &NodeSpec) {
-    let (begun, keep) = (Instant::now(), Duration::from_millis(luck.random_range(2000..8000)));
+/// Takes a dead node's port before its next server can, and keeps it meanwhile.
+async fn with_port_taken<F: Future<Output = ()>>(node: &NodeSpec, meanwhile: impl FnOnce() -> F) {
+    let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
         if let Ok(_taken) = TcpListener::bind(node.address) {
-            return sleep(keep).await;
+            return meanwhile().await;
         }
         sleep(Duration::from_millis(1)).await;
     }
