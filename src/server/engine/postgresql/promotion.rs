@@ -85,15 +85,28 @@ const WAITS_FOR: &str = "SELECT 1 WHERE current_setting('synchronous_standby_nam
 
 /// Of a server that was stopped: its log ends with the record of its last checkpoint.
 async fn end_of_log(site: Site<'_>) -> anyhow::Result<Position> {
-    let Site { platform, lease, node, programs } = site;
-    let args = vec!["--pgdata".to_owned(), control::text(&cluster(&platform.paths(node)))];
-    let program = Program { path: programs.programs.join("pg_controldata"), args, env: Vec::new() };
-    let says = platform.run(lease, node, &program, Duration::from_secs(10)).await.context("the end of its log cannot be read")?.stdout;
-    let stopped = field(&says, "Database cluster state").is_some_and(|state| state == "shut down" || state == "shut down in recovery");
-    ensure!(stopped, "the server was not stopped cleanly: how far its log goes is not known");
+    let says = control_data(site).await?;
+    ensure!(is_stopped(&says), "the server was not stopped cleanly: how far its log goes is not known");
     let timeline = field(&says, "Latest checkpoint's TimeLineID").and_then(|t| t.parse().ok()).context("no timeline is told")?;
     let log = field(&says, "Latest checkpoint location").and_then(lsn).context("no end of the log is told")?;
     Ok(Position { timeline, log })
+}
+
+/// Whether a server that does not run was stopped, not killed.
+pub(super) async fn was_stopped_cleanly(site: Site<'_>) -> anyhow::Result<bool> {
+    Ok(is_stopped(&control_data(site).await?))
+}
+
+/// What a cluster's control file says.
+async fn control_data(site: Site<'_>) -> anyhow::Result<String> {
+    let Site { platform, lease, node, programs } = site;
+    let args = vec!["--pgdata".to_owned(), control::text(&cluster(&platform.paths(node)))];
+    let program = Program { path: programs.programs.join("pg_controldata"), args, env: Vec::new() };
+    Ok(platform.run(lease, node, &program, Duration::from_secs(10)).await.context("its control file cannot be read")?.stdout)
+}
+
+fn is_stopped(says: &str) -> bool {
+    field(says, "Database cluster state").is_some_and(|state| state == "shut down" || state == "shut down in recovery")
 }
 
 fn field<'a>(says: &'a str, name: &str) -> Option<&'a str> {

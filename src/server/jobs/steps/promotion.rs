@@ -4,8 +4,8 @@
 use super::{Context, Moot, sync};
 use crate::server::{
     db::{self, plan::Membership},
-    engine::{Position, quorum},
-    jobs::kind::JobKind,
+    engine::{Answered, Position, quorum},
+    jobs::kind::{JobKind, Step},
     platform::{Activity, ListenerKind, NodeSpec, Presence, Route},
 };
 use anyhow::{Context as _, bail, ensure};
@@ -48,6 +48,12 @@ pub(super) async fn step_down(cx: &Context<'_>) -> anyhow::Result<()> {
         sleep(POLL).await;
     }
     Ok(())
+}
+
+/// Whether a planned change cannot come to its end any more: the replica is gone or, with its last words unread, the primary.
+pub(super) async fn is_past_help(cx: &Context<'_>, step: Step) -> bool {
+    let (Some(next), Ok(platform)) = (wanted(cx), cx.platform()) else { return false };
+    platform.presence(&next).await.is_gone() || step == Step::StepDown && cx.primary_is_gone().await
 }
 
 /// Nothing of the old primary can write any more, and nobody is led to it. Unless it serves again: then all stays as it is.
@@ -140,6 +146,9 @@ async fn wake(cx: &Context<'_>, node: &NodeSpec) {
 pub(super) async fn promote(cx: &Context<'_>) -> anyhow::Result<()> {
     let Some(next) = wanted(cx) else { return Ok(()) };
     cx.platform()?.fence(cx.lease, &cx.primary()?).await?;
+    if is_lost(cx, &next).await? {
+        wake(cx, &next).await;
+    }
     let set = sync::record_for(cx, next.id).await?;
     let (site, replicating) = (cx.site(&next)?, cx.replicating()?);
     // Nobody is led to it before its commits wait for these.
@@ -164,6 +173,16 @@ pub(super) async fn promote(cx: &Context<'_>) -> anyhow::Result<()> {
     db::sync_sets::forget_older(&mut tx, cx.plan.id).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Whether the next primary died or hangs since it was chosen. It alone may be promoted then, as it may be already; so it is started again.
+async fn is_lost(cx: &Context<'_>, next: &NodeSpec) -> anyhow::Result<bool> {
+    let platform = cx.platform()?;
+    if platform.presence(next).await.is_gone() {
+        return Ok(true);
+    }
+    // At the first attempt it has answered a moment ago.
+    Ok(cx.job.attempt > 0 && cx.engine()?.check(platform, next).await.is_err_and(|why| !why.is::<Answered>()))
 }
 
 /// Has a running replica follow another node.
