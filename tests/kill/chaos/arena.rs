@@ -11,7 +11,7 @@ use granary::{
     server::{
         db::plan::Plan,
         domain::{self, Actor},
-        platform::{NodeSpec, Platform},
+        platform::{Activity, NodeSpec, Platform},
         state::App,
     },
 };
@@ -142,6 +142,10 @@ impl<'a> Arena<'a> {
         }
         for node in &plan.nodes {
             let spec = plan.node_spec(node);
+            // Sessions that are there go on when the first process is frozen.
+            if !self.platform().vitals(&spec).await.is_ok_and(|vitals| vitals.activity != Activity::Stopped) {
+                return trouble(format!("node {} is frozen or gone", node.slot));
+            }
             let check = self.app.engine(plan.engine).unwrap().check(self.platform(), &spec);
             let Ok(Ok(health)) = timeout(Duration::from_secs(1), check).await else { return trouble(format!("node {} is silent", node.slot)) };
             if (health.writable, health.receives) != (node.primary, !node.primary) {
