@@ -37,10 +37,10 @@ test: ## Install what is missing, run every test
 	@+scripts/test.sh
 
 .PHONY: bench
-bench: ## Measure, as ratios against the bare engine; ONLY=create for a part
+bench: ## Measure, beside the bare engine and peers; ONLY=create for a part
 	@scripts/install.sh run
 	@+$(MAKE) -j$(CORES) release
-	@+cargo bench --features ssr --bench granary -- $(ONLY)
+	@+PATRONI=$$(scripts/peers.sh $(ONLY)) cargo bench --features ssr --bench granary -- $(ONLY)
 
 .PHONY: chaos
 chaos: ## Kill, freeze and starve datastores with replicas, for long; SEED=7 ROUNDS=40 to replay

@@ -29,10 +29,11 @@ if [[ ! -e $policy ]] || ours "$policy"; then
 fi
 mkdir -p "${cluster%/*}"
 printf '%s\ncreate_main_cluster = false\n' "$mark" >"$cluster"
-# Granary runs these itself, one for each datastore. Debian's own services of them, when they are new, are not wanted; they
-# would start at the next boot.
+# Granary runs these itself, one for each datastore, and a benchmark runs etcd. Debian's own services of them, when they are
+# new, are not wanted; they would start at the next boot.
+declare -A services=([haproxy]=haproxy [redis-server]=redis-server [etcd-server]=etcd)
 unwanted=()
-for package in haproxy redis-server; do
+for package in "${!services[@]}"; do
     if ! installed "$package"; then unwanted+=("$package"); fi
 done
 
@@ -43,6 +44,6 @@ apt-get -o DPkg::Lock::Timeout=300 -q install --yes --no-install-recommends --no
 
 for package in "${unwanted[@]}"; do
     if installed "$package" && command -v systemctl >/dev/null; then
-        systemctl --quiet disable "$package.service" 2>/dev/null || true
+        systemctl --quiet disable "${services[$package]}.service" 2>/dev/null || true
     fi
 done

@@ -68,6 +68,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/datastores/new/:draft/:step") view=Wizard ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id") view=tabs::Overview ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id/nodes") view=tabs::Nodes ssr=SsrMode::Async />
+                <Route path=path!("/datastores/:id/drills/:drill") view=tabs::OneDrill ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id/users") view=tabs::Users ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id/firewall") view=tabs::Firewall ssr=SsrMode::Async />
                 <Route path=path!("/datastores/:id/logs") view=tabs::Logs ssr=SsrMode::Async />

@@ -5,6 +5,8 @@
 
 #[path = "kill/chaos.rs"]
 mod chaos;
+#[path = "kill/drill.rs"]
+mod drill;
 #[path = "kill/failover.rs"]
 mod failover;
 #[path = "kill/luck.rs"]

@@ -77,12 +77,15 @@ fn start(data: &Path, sockets: &Path) -> Child {
         .unwrap()
 }
 
+/// Who runs it as root: `nobody`.
+pub(crate) const NOBODY: u32 = 65534;
+
 /// PostgreSQL does not run as root.
-fn as_somebody(program: &Path) -> Command {
+pub(crate) fn as_somebody(program: &Path) -> Command {
     if !rustix::process::geteuid().is_root() {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
+    command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]).arg(program);
     command
 }

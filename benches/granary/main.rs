@@ -7,12 +7,20 @@ mod bare;
 #[path = "../../src/tests/browser.rs"]
 #[expect(dead_code, reason = "it is written for the tests, which use all of it")]
 mod browser;
+mod cluster;
 mod create;
+mod datastore;
+mod failover;
 mod list;
+mod memory;
 mod pages;
 mod payload;
+mod peers;
+mod processes;
 mod report;
 mod served;
+mod speed;
+mod writer;
 
 use report::Report;
 
@@ -20,6 +28,7 @@ use report::Report;
 async fn main() {
     let only = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
     let wanted = |part: &str| part.contains(&only);
+    writer::count_warnings();
     let mut report = Report::default();
     if wanted("payload") {
         payload::measure(&mut report);
@@ -32,6 +41,24 @@ async fn main() {
     }
     if wanted("list") {
         list::measure(&mut report).await;
+    }
+    if wanted("failover") {
+        failover::kill(&mut report).await;
+    }
+    if wanted("frozen") {
+        failover::freeze(&mut report).await;
+    }
+    if wanted("switchover") {
+        failover::switch(&mut report).await;
+    }
+    if wanted("replicas") {
+        failover::create(&mut report).await;
+    }
+    if wanted("pgbench") {
+        speed::measure(&mut report).await;
+    }
+    if wanted("memory") {
+        memory::measure(&mut report).await;
     }
     print!("{report}");
 }

@@ -52,6 +52,11 @@ impl Report {
     }
 }
 
+/// What became of an aim.
+pub(crate) fn verdict(aim: &str, met: bool) -> String {
+    format!("aim: {aim}: {}", if met { "met" } else { "**missed**" })
+}
+
 /// Milliseconds.
 pub(crate) fn ms(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)

@@ -4,6 +4,7 @@ use crate::browser::Browser;
 use granary::{
     model::{
         datastore::EndpointKind,
+        draft::Draft,
         person::{Me, Role},
     },
     server::{
@@ -19,12 +20,14 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Longest that anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The program, its home, and the same home as the benchmark sees it.
 pub(crate) struct Served {
@@ -75,6 +78,11 @@ impl Served {
         self.program.id()
     }
 
+    /// Where everything of it lies.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Waits until so many spares are ready.
     pub(crate) async fn spares(&self, wanted: i64) {
         let begun = Instant::now();
@@ -86,9 +94,15 @@ impl Served {
 
     /// A draft that only needs Finish, with this machine trusted.
     pub(crate) async fn draft(&self, name: &str) -> Uuid {
+        self.draft_with(name, |_| ()).await
+    }
+
+    /// The same, with some of what is proposed changed.
+    pub(crate) async fn draft_with(&self, name: &str, change: impl FnOnce(&mut Draft)) -> Uuid {
         let id = domain::wizard::start(&self.app, &self.actor).await.unwrap();
         let (mut draft, ..) = domain::wizard::show(&self.app, &self.actor, id).await.unwrap();
         (draft.name, draft.allow) = (name.to_owned(), "127.0.0.1/32".to_owned());
+        change(&mut draft);
         for step in granary::model::step::Step::ALL {
             domain::wizard::save(&self.app, &self.actor, id, step, "", draft.clone()).await.unwrap();
         }

@@ -3,8 +3,8 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Page } from "@playwright/test";
-import { answerProvider, expect, finish, heading, signIn, startWizard, status, test, uniqueName, walkToPreview } from "../support/test.ts";
-import { datastorePages, failedPages, type Place, ready, wizard } from "../support/pages.ts";
+import { answerProvider, create, expect, finish, heading, signIn, startWizard, status, test, uniqueName, walkToPreview } from "../support/test.ts";
+import { datastorePages, failedPages, type Place, ready, replicatedPages, wizard } from "../support/pages.ts";
 import { Granary } from "../support/granary.ts";
 import { judge } from "../support/judge.ts";
 
@@ -26,6 +26,10 @@ test("every step of the wizard, as it comes and with errors", async ({ home }) =
 
 test("every page of a datastore", async ({ home, datastore }) => {
     await all(home, datastorePages(home, datastore));
+});
+
+test("the pages of a datastore with replicas", async ({ home }) => {
+    await all(home, replicatedPages(home, await create(home, uniqueName(), { topology: "one primary, two replicas" })));
 });
 
 test("the pages before sign-in, and an empty list", async ({ page, person }) => {

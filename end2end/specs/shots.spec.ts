@@ -2,8 +2,8 @@
 
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { test } from "../support/test.ts";
-import { pages, ready } from "../support/pages.ts";
+import { create, test, uniqueName } from "../support/test.ts";
+import { pages, ready, replicatedPages } from "../support/pages.ts";
 
 const folder = fileURLToPath(new URL("../shots", import.meta.url));
 
@@ -15,7 +15,7 @@ test("pictures of every page", async ({ page, home, datastore, browser, baseURL 
     const all: [string, typeof page, () => Promise<unknown>][] = [
         ["sign-in", outside, () => outside.goto("/sign-in")],
         ["provider", outside, () => outside.getByRole("button", { name: "Sign in", exact: true }).click()],
-        ...pages(home, datastore).map(([name, open]): [string, typeof page, () => Promise<unknown>] => [name, home, open]),
+        ...[...pages(home, datastore), ...replicatedPages(home, await create(home, uniqueName(), { topology: "one primary, two replicas" }))].map(([name, open]): [string, typeof page, () => Promise<unknown>] => [name, home, open]),
     ];
     for (const [name, at, open] of all) {
         await at.setViewportSize({ width: 1440, height: 900 });

@@ -58,6 +58,16 @@ export const datastorePages = (page: Page, { id, name }: Datastore): Place[] => 
     ["an error without a frame", () => page.goto("/datastores/0190b0a0-0000-7000-8000-000000000000/events")],
 ];
 
+/** What looks different with replicas. */
+export const replicatedPages = (page: Page, { id }: Datastore): Place[] => [
+    ["overview with replicas", () => page.goto(`/datastores/${id}`)],
+    ["nodes with replicas", () => page.goto(`/datastores/${id}/nodes`)],
+    ["nodes, about to replace", () => page.getByText("Replace…", { exact: true }).first().click()],
+    ["users with replicas", () => page.goto(`/datastores/${id}/users?endpoint=replica`)],
+    ["settings with replicas", () => page.goto(`/datastores/${id}/settings`)],
+    ["settings of readers with errors", () => textbox(page, "Most MB of log behind").fill("x").then(() => page.getByRole("region", { name: "Replica endpoint" }).getByRole("button", { name: "Save" }).click()).then(() => expect(page.getByRole("alert").first()).toBeVisible())],
+];
+
 /** Pages of somebody who signed in and has one datastore. */
 export const pages = (page: Page, datastore: Datastore): Place[] => [...wizard(page), ...datastorePages(page, datastore)];
 
@@ -71,6 +81,15 @@ export const failedPages = (page: Page, { id }: Datastore): Place[] => [
     ["firewall, failed", () => visit(page, `/datastores/${id}/firewall`)],
     ["activity, failed", () => visit(page, `/datastores/${id}/activity`)],
     ["settings, failed", () => visit(page, `/datastores/${id}/settings`)],
+];
+
+/** A datastore with a replica and a drill that is over. */
+export const drilledPages = (page: Page, { id }: Datastore): Place[] => [
+    ["nodes, drilled", () => visit(page, `/datastores/${id}/nodes`)],
+    ["nodes, drilled, the numbers", () => page.getByText("Writes in each second", { exact: true }).click()],
+    ["nodes, about to promote for a drill", () => page.getByText("Planned promotion…").click()],
+    ["nodes, about to kill for a drill", () => page.getByText("Kill the primary…").click()],
+    ["drill", () => page.getByRole("region", { name: "Failover drill" }).getByRole("row").nth(-1).getByRole("link").click()],
 ];
 
 export const ready = (page: Page) => heading(page, /./).first().waitFor();

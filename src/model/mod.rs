@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod cidr;
 pub mod datastore;
 pub mod draft;
+pub mod drill;
 pub mod durability;
 pub mod engine;
 pub mod firewall;

@@ -16,6 +16,8 @@ pub struct Connection {
     pub endpoint: EndpointKind,
     /// Whether there is a replica endpoint, too.
     pub replicas: bool,
+    /// `host:port` of each node's own public address, where there are several: for clients that choose among hosts themselves.
+    pub nodes: Vec<String>,
     /// Database.
     pub database: String,
     /// User.
@@ -63,6 +65,29 @@ impl Connection {
         let secret = password.map(|p| format!(":{p}")).unwrap_or_default();
         format!("postgresql://{}{secret}@{}/{}?sslmode=verify-full&sslrootcert={}", self.user, self.authority(), self.database, self.ca_file())
     }
+
+    /// All nodes, of which libpq takes the one that fits; from `PostgreSQL` 14's libpq on it knows standbys.
+    fn libpq_hosts(&self) -> String {
+        let wanted = match self.endpoint {
+            EndpointKind::Primary => "read-write",
+            EndpointKind::Replica => "prefer-standby",
+        };
+        let (user, hosts, database, ca) = (&self.user, self.nodes.join(","), &self.database, self.ca_file());
+        format!("postgresql://{user}@{hosts}/{database}?sslmode=verify-full&sslrootcert={ca}&connect_timeout=3&target_session_attrs={wanted}")
+    }
+
+    fn jdbc(&self, hosts: &str, more: &str) -> String {
+        format!("jdbc:postgresql://{hosts}/{}?user={}&sslmode=verify-full&sslrootcert={}{more}", self.database, self.user, self.ca_file())
+    }
+
+    /// All nodes, of which Connector/J takes the one that fits.
+    fn jdbc_hosts(&self) -> String {
+        let wanted = match self.endpoint {
+            EndpointKind::Primary => "primary",
+            EndpointKind::Replica => "preferSecondary&loadBalanceHosts=true",
+        };
+        self.jdbc(&self.nodes.join(","), &format!("&connectTimeout=3&targetServerType={wanted}"))
+    }
 }
 
 /// The snippets of an endpoint. Those of every engine have the ids `cli`, `url` and `env` among them.
@@ -81,7 +106,7 @@ fn snippet(id: &str, label: &str, note: &str, text: String) -> Snippet {
 
 fn postgresql(c: &Connection) -> Vec<Snippet> {
     let password = c.password.as_deref().unwrap_or(PASSWORD_PLACEHOLDER);
-    vec![
+    let mut all = vec![
         snippet(
             "cli",
             "psql",
@@ -115,7 +140,28 @@ fn postgresql(c: &Connection) -> Vec<Snippet> {
                 c.postgresql_url(None)
             ),
         ),
-    ]
+        snippet(
+            "jdbc",
+            "JDBC",
+            "For PostgreSQL's JDBC driver; the CA's file lies beside the program, the password goes into the property of that name.",
+            c.jdbc(&c.authority(), ""),
+        ),
+    ];
+    if !c.nodes.is_empty() {
+        all.push(snippet(
+            "hosts",
+            "All hosts, libpq",
+            "Not needed: the endpoint follows a failover by itself. For a client that should choose among the nodes; libpq tries them in order.",
+            format!("{}\npsql \"{}\"", c.fetch(), c.libpq_hosts()),
+        ));
+        all.push(snippet(
+            "jdbc-hosts",
+            "All hosts, JDBC",
+            "Not needed: the endpoint follows a failover by itself. The driver asks each node what it is, and remembers it for 10 s (hostRecheckSeconds).",
+            c.jdbc_hosts(),
+        ));
+    }
+    all
 }
 
 /// Of a datastore's own CA there are no certificates but its own, so whoever verifies with it has the right server, also where
@@ -178,6 +224,7 @@ mod tests {
         let mut c = Connection {
             endpoint: EndpointKind::Primary,
             replicas: false,
+            nodes: Vec::new(),
             datastore: "cache".into(),
             host: "127.9.8.7".into(),
             port: 6379,
@@ -207,6 +254,7 @@ mod tests {
             port: 5432,
             endpoint: EndpointKind::Primary,
             replicas: false,
+            nodes: Vec::new(),
             database: "app".into(),
             user: "app_admin".into(),
             password: None,
@@ -214,7 +262,7 @@ mod tests {
             ca_url: "http://127.0.0.1:3000/ca/abc.pem".into(),
         };
         let all = snippets(EngineKind::PostgreSql, &c);
-        assert_eq!(all.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["cli", "url", "env", "python"]);
+        assert_eq!(all.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["cli", "url", "env", "python", "jdbc"]);
         assert!(all.iter().all(|s| s.text.contains("verify-full") && s.text.contains("orders-ca.pem")));
         assert_eq!(all[0].text.lines().count(), 2);
         assert!(all[1].text.contains(PASSWORD_PLACEHOLDER));
@@ -222,5 +270,34 @@ mod tests {
         let all = snippets(EngineKind::PostgreSql, &c);
         assert!(!all[0].text.contains("s3cret"), "psql asks, so that no shell history keeps it");
         assert!(all[1].text.contains("app_admin:s3cret@127.9.8.7:5432/app"));
+        assert_eq!(all[4].text, "jdbc:postgresql://127.9.8.7:5432/app?user=app_admin&sslmode=verify-full&sslrootcert=orders-ca.pem");
+    }
+
+    #[test]
+    fn r029_and_r031_to_r033_with_replicas_there_are_strings_of_all_hosts() {
+        let mut c = Connection {
+            datastore: "orders".into(),
+            host: "127.9.8.7".into(),
+            port: 5432,
+            endpoint: EndpointKind::Primary,
+            replicas: true,
+            nodes: vec!["127.9.8.9:5432".into(), "127.9.8.10:5432".into()],
+            database: "app".into(),
+            user: "app_admin".into(),
+            password: Some("s3cret".into()),
+            may_reveal: true,
+            ca_url: "http://127.0.0.1:3000/ca/abc.pem".into(),
+        };
+        let of = |c: &Connection, id: &str| snippets(EngineKind::PostgreSql, c).into_iter().find(|s| s.id == id).unwrap().text;
+        assert!(of(&c, "hosts").ends_with(
+            "psql \"postgresql://app_admin@127.9.8.9:5432,127.9.8.10:5432/app?sslmode=verify-full&sslrootcert=orders-ca.pem&connect_timeout=3&target_session_attrs=read-write\""
+        ));
+        assert!(
+            of(&c, "jdbc-hosts").starts_with("jdbc:postgresql://127.9.8.9:5432,127.9.8.10:5432/app?")
+                && of(&c, "jdbc-hosts").ends_with("&targetServerType=primary")
+        );
+        c.endpoint = EndpointKind::Replica;
+        assert!(of(&c, "hosts").contains("target_session_attrs=prefer-standby") && of(&c, "jdbc-hosts").contains("preferSecondary"));
+        assert!(snippets(EngineKind::PostgreSql, &c).iter().filter(|s| s.id.contains("hosts")).all(|s| !s.text.contains("s3cret")));
     }
 }

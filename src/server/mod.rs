@@ -7,6 +7,7 @@ pub mod config;
 pub mod crypto;
 pub mod db;
 pub mod domain;
+pub mod drill;
 pub mod engine;
 pub mod jobs;
 pub mod measures;

@@ -5,7 +5,9 @@
 mod auth;
 pub(crate) mod browser;
 mod domain;
+mod drill;
 mod exposition;
+mod failover;
 mod isolation;
 pub(crate) mod issuer;
 mod jobs;
@@ -21,3 +23,4 @@ mod trouble;
 mod walk;
 mod web;
 pub(crate) mod world;
+mod writer;

@@ -6,15 +6,19 @@ use crate::{
         log::{LogEntry, LogLevel},
     },
     server::{
-        engine::{Engine, Follower, Health, Installed, Position, Replication, Settings, Site, quorum::SyncSet},
-        platform::{File, NodeSpec, Platform, Presence, Program},
+        engine::{
+            Engine, Follower, Health, Installed, Position, Replication, Settings, Site,
+            probing::{Access, Probe, Probing},
+            quorum::SyncSet,
+        },
+        platform::{File, NodeSpec, Platform, Presence, Program, Stream},
     },
 };
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -30,6 +34,8 @@ pub(crate) struct State {
     pub(crate) databases: BTreeMap<Uuid, Vec<(String, String)>>,
     /// Whether writes are refused, by node.
     pub(crate) read_only: BTreeMap<Uuid, bool>,
+    /// Nodes that have what a probe needs.
+    pub(crate) probed: BTreeSet<Uuid>,
     /// Nodes that follow, and whether they receive.
     pub(crate) follows: BTreeMap<Uuid, bool>,
     /// What commits wait for, by node, as configured.
@@ -73,6 +79,10 @@ impl Engine for Pretend {
     }
 
     fn replication(&self) -> Option<&dyn Replication> {
+        Some(self)
+    }
+
+    fn probing(&self) -> Option<&dyn Probing> {
         Some(self)
     }
 
@@ -219,5 +229,24 @@ impl Replication for Pretend {
         self.note("promote");
         self.0.lock().unwrap().follows.remove(&site.node.id);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Probing for Pretend {
+    async fn make_probe(&self, site: Site<'_>, _: &SecretString) -> anyhow::Result<()> {
+        self.note("make_probe");
+        self.0.lock().unwrap().probed.insert(site.node.id);
+        Ok(())
+    }
+
+    async fn remove_probe(&self, site: Site<'_>) -> anyhow::Result<()> {
+        self.note("remove_probe");
+        self.0.lock().unwrap().probed.remove(&site.node.id);
+        Ok(())
+    }
+
+    async fn open_probe(&self, _: Box<dyn Stream>, _: &Access) -> anyhow::Result<Box<dyn Probe>> {
+        bail!("nothing listens here")
     }
 }

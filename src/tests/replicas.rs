@@ -1,6 +1,6 @@
 //! Datastores with replicas, for real.
 
-use super::real::Machine;
+use super::{real::Machine, writer::Writer};
 use crate::{
     model::{
         datastore::{DatastoreView, EndpointKind},
@@ -14,16 +14,8 @@ use crate::{
         platform::{Lease, Presence},
     },
 };
-use sqlx::{
-    ConnectOptions,
-    postgres::{PgConnectOptions, PgSslMode},
-};
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
 use uuid::Uuid;
@@ -31,13 +23,13 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Machine {
-    async fn replicated(&self, topology: &str) -> (Uuid, DatastoreView) {
+    pub(super) async fn replicated(&self, topology: &str) -> (Uuid, DatastoreView) {
         let id = self.ask_for("orders", "127.0.0.1/32", |d| (d.topology, d.volume_gb) = (topology.to_owned(), "1".to_owned())).await;
         (id, self.until_running(id).await)
     }
 
     /// What a reader of the replica endpoint sees, once it is this.
-    async fn until_read(&self, id: Uuid, sql: &str, wanted: &str) {
+    pub(super) async fn until_read(&self, id: Uuid, sql: &str, wanted: &str) {
         let begun = Instant::now();
         loop {
             let says = self.psql_at(id, EndpointKind::Replica, sql).await;
@@ -64,13 +56,18 @@ impl Machine {
     }
 
     /// What Granary's own session on a slot's node counts.
-    async fn session_of(&self, id: Uuid, slot: usize, sql: &str) -> i64 {
+    pub(super) async fn session_of(&self, id: Uuid, slot: usize, sql: &str) -> i64 {
+        self.try_session_of(id, slot, sql).await.expect("it counts")
+    }
+
+    /// The same; `None` when the server refuses.
+    pub(super) async fn try_session_of(&self, id: Uuid, slot: usize, sql: &str) -> Option<i64> {
         let plan = Plan::load(&self.app.db, id).await.unwrap();
         let run = self.platform().paths(&plan.node_spec(&plan.nodes[slot])).run;
         let mut psql = tokio::process::Command::new("psql");
         psql.arg("-h").arg(run).args(["-U", "granary_admin", "-d", "postgres", "-Atc", sql]);
         let output = psql.output().await.unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+        String::from_utf8(output.stdout).unwrap().trim().parse().ok()
     }
 
     /// Which servers the readers of the replica endpoint meet.
@@ -171,77 +168,7 @@ async fn r008_a_replica_that_hears_nothing_is_not_read_from_and_then_again() {
     }
 }
 
-/// Writes numbers through the primary endpoint, one after another, as an application that connects again does; says which were
-/// acknowledged, and the longest time without one.
-struct Writer {
-    task: tokio::task::JoinHandle<Vec<i64>>,
-    stop: Arc<AtomicBool>,
-    /// Since the last [`Writer::begin`].
-    longest: Arc<Mutex<Duration>>,
-}
-
-impl Writer {
-    async fn start(machine: &Machine, id: Uuid) -> Self {
-        machine.psql(id, "create table w (n bigint)").await.unwrap();
-        let c = domain::access::connection(&machine.app, &machine.actor, id, EndpointKind::Primary, true).await.unwrap();
-        let options = PgConnectOptions::new_without_pgpass().host(&c.host).port(c.port).username(&c.user).database(&c.database);
-        let options = options.password(&c.password.unwrap()).ssl_mode(PgSslMode::Require);
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let longest = Arc::new(Mutex::new(Duration::ZERO));
-        let longer = longest.clone();
-        let writes = async move {
-            let (mut acknowledged, mut last, mut session) = (Vec::new(), Instant::now(), None);
-            for n in 0.. {
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
-                let mut connected = match session.take() {
-                    Some(session) => session,
-                    None => match tokio::time::timeout(Duration::from_secs(2), options.connect()).await {
-                        Ok(Ok(session)) => session,
-                        _ => continue,
-                    },
-                };
-                if let Ok(Ok(_)) =
-                    tokio::time::timeout(Duration::from_secs(2), sqlx::query("INSERT INTO w VALUES ($1)").bind(n).execute(&mut connected)).await
-                {
-                    {
-                        let mut longest = longer.lock().unwrap();
-                        *longest = longest.max(last.elapsed());
-                    }
-                    last = Instant::now();
-                    acknowledged.push(n);
-                    session = Some(connected);
-                }
-            }
-            acknowledged
-        };
-        Self { task: tokio::spawn(writes), stop, longest }
-    }
-
-    /// Measures anew.
-    fn begin(&self) {
-        *self.longest.lock().unwrap() = Duration::ZERO;
-    }
-
-    /// The longest time without an acknowledged write.
-    fn longest(&self) -> Duration {
-        *self.longest.lock().unwrap()
-    }
-
-    /// How many were acknowledged, and which of them are not there any more.
-    async fn end(self, machine: &Machine, id: Uuid) -> (usize, Vec<i64>, Duration) {
-        self.stop.store(true, Ordering::Relaxed);
-        let longest = self.longest();
-        let acknowledged = self.task.await.unwrap();
-        let there = machine.psql(id, "select n from w").await.unwrap();
-        let there: BTreeSet<i64> = there.lines().map(|n| n.parse().unwrap()).collect();
-        (acknowledged.len(), acknowledged.into_iter().filter(|n| !there.contains(n)).collect(), longest)
-    }
-}
-
-fn primary(view: &DatastoreView) -> Uuid {
+pub(super) fn primary(view: &DatastoreView) -> Uuid {
     view.nodes.iter().find(|n| n.role == "primary").unwrap().id
 }
 
@@ -312,100 +239,4 @@ async fn a_replica_keeps_its_data_while_there_is_no_primary_to_copy() {
         assert!(format!("{error:#}").contains("nothing was changed"), "{error:#}");
         assert!(machine.platform().has_file(&replica, "pgdata/global/pg_control").await.unwrap(), "the last copy is gone");
     }
-}
-
-/// Everything of a slot's node, as its platform counts it.
-async fn processes(machine: &Machine, id: Uuid, slot: usize) -> Vec<u32> {
-    let first = machine.server_of(id, slot).await;
-    let parent = |pid: u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse::<u32>().ok()
-    };
-    let all = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    [first].into_iter().chain(all.filter(|pid| parent(*pid) == Some(first))).collect()
-}
-
-fn signal(pids: &[u32], signal: rustix::process::Signal) {
-    for pid in pids {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
-        // One may have ended by itself meanwhile.
-        let _ = rustix::process::kill_process(pid, signal);
-    }
-}
-
-impl Machine {
-    fn slot(view: &DatastoreView, node: Uuid) -> usize {
-        view.nodes.iter().position(|n| n.id == node).unwrap()
-    }
-
-    /// Waits until another node is the primary and all is well again.
-    async fn until_led_by_another(&self, id: Uuid, than: Uuid) -> DatastoreView {
-        self.until(id, |v| primary(v) != than && v.row.status == Status::Running && v.nodes.iter().all(|n| n.status == Status::Running)).await
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_acknowledged_write_is_lost_when_the_whole_primary_is_killed_or_frozen() {
-    let machine = Machine::new().await;
-    let (id, mut view) = machine.replicated("two-replicas").await;
-    let names = machine.session_of(id, 0, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'").await;
-    assert_eq!(names, 2, "commits wait for one of the two");
-    let writer = Writer::start(&machine, id).await;
-    for blow in [rustix::process::Signal::KILL, rustix::process::Signal::STOP, rustix::process::Signal::KILL] {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let old = primary(&view);
-        let pids = processes(&machine, id, Machine::slot(&view, old)).await;
-        writer.begin();
-        let begun = Instant::now();
-        signal(&pids, blow);
-        view = machine.until_led_by_another(id, old).await;
-        println!("{blow:?}: longest pause {:?}, all well after {:?}", writer.longest(), begun.elapsed());
-    }
-    let (acknowledged, lost, _) = writer.end(&machine, id).await;
-    assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_postmaster_alone_is_replaced_and_a_frozen_replica_comes_back() {
-    let machine = Machine::new().await;
-    let (id, view) = machine.replicated("two-replicas").await;
-    let (old, writer) = (primary(&view), Writer::start(&machine, id).await);
-    signal(&[machine.server_of(id, 0).await], rustix::process::Signal::STOP);
-    let view = machine.until_led_by_another(id, old).await;
-    let replica = view.nodes.iter().position(|n| n.role == "replica").unwrap();
-    signal(&processes(&machine, id, replica).await, rustix::process::Signal::STOP);
-    machine.until(id, |v| v.row.status == Status::Degraded).await;
-    let now = machine.until_running(id).await;
-    assert_eq!(primary(&now), primary(&view));
-    let (acknowledged, lost, _) = writer.end(&machine, id).await;
-    assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
-}
-
-/// A server that can never be started again.
-async fn destroy(machine: &Machine, id: Uuid, slot: usize) {
-    let plan = Plan::load(&machine.app.db, id).await.unwrap();
-    let cluster = machine.platform().paths(&plan.node_spec(&plan.nodes[slot])).data.join("pgdata");
-    std::fs::remove_file(cluster.join("global/pg_control")).unwrap();
-    signal(&processes(machine, id, slot).await, rustix::process::Signal::KILL);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn with_too_few_left_writes_wait_for_a_decision() {
-    let machine = Machine::new().await;
-    let (id, view) = machine.replicated("two-replicas").await;
-    machine.psql(id, "create table t (n int); insert into t values (1)").await.unwrap();
-    destroy(&machine, id, 2).await;
-    destroy(&machine, id, 0).await;
-    let undecided = machine.until(id, |v| v.row.status == Status::NeedsDecision).await;
-    assert!(undecided.detail.contains("not enough replicas are left"), "{}", undecided.detail);
-    assert_eq!(primary(&undecided), view.nodes[0].id, "nobody was promoted");
-    assert!(machine.psql(id, "insert into t values (2)").await.is_err());
-    let refused = domain::datastore::promote(&machine.app, &machine.actor, id, view.nodes[1].id).await;
-    assert!(refused.is_err(), "a planned promotion needs a primary");
-    domain::membership::overrule(&machine.app, &machine.actor, id, view.nodes[1].id, "orders").await.unwrap();
-    machine.until(id, |v| primary(v) == view.nodes[1].id && !matches!(v.row.status, Status::NeedsDecision | Status::Down)).await;
-    let now = machine.until_running(id).await;
-    assert!(now.nodes.iter().all(|n| n.status == Status::Running), "both were copied anew: {now:#?}");
-    machine.psql(id, "insert into t values (2)").await.unwrap();
-    machine.until_read(id, "select count(*) from t", "2").await;
 }

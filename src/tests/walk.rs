@@ -47,6 +47,7 @@ struct Things {
     node: Uuid,
     source: Uuid,
     draft: Uuid,
+    drill: Uuid,
 }
 
 impl Things {
@@ -59,6 +60,10 @@ impl Things {
             job: one("SELECT id FROM jobs WHERE datastore_id = $1 LIMIT 1").await.unwrap(),
             node: one("SELECT id FROM nodes WHERE datastore_id = $1 LIMIT 1").await.unwrap(),
             source: one("SELECT id FROM trusted_sources WHERE datastore_id = $1 AND cidr = '192.0.2.1/32'").await.unwrap(),
+            drill: one("INSERT INTO drills (id, project_id, datastore_id, kind, state, finished_at, cleaned_at)
+                SELECT gen_random_uuid(), project_id, id, 'kill', 'interrupted', now(), now() FROM datastores WHERE id = $1 RETURNING id")
+            .await
+            .unwrap(),
             draft: domain::wizard::start(&site.app, ada).await.unwrap(),
         }
     }
@@ -73,7 +78,9 @@ impl Things {
             "/api/datastore/list" => (Reach::Project(Role::Viewer), vec![text("query[q]", "")]),
             "/api/datastore/logs" => (Reach::Datastore(Role::Viewer), vec![id, text("query[q]", "")]),
             "/api/datastore/connection" => (Reach::Datastore(Role::Viewer), vec![id, text("endpoint", "Primary")]),
-            "/api/datastore/get" | "/api/datastore/activity" | "/api/firewall/show" => (Reach::Datastore(Role::Viewer), vec![id]),
+            "/api/datastore/get" | "/api/datastore/activity" | "/api/datastore/drills" | "/api/firewall/show" => {
+                (Reach::Datastore(Role::Viewer), vec![id])
+            }
             "/api/datastore/rename" => (Reach::Datastore(Role::Member), vec![id, text("name", "renamed")]),
             "/api/datastore/tags" => (Reach::Datastore(Role::Member), vec![id, text("tags", "tag")]),
             "/api/datastore/restart" => (Reach::Datastore(Role::Member), vec![id]),
@@ -85,6 +92,8 @@ impl Things {
             "/api/datastore/durability" => (Reach::Datastore(Role::Member), vec![id, text("durability", "quorum")]),
             "/api/datastore/readers" => (Reach::Datastore(Role::Member), vec![id, text("lag_mb", "1"), text("fallback", "none")]),
             "/api/datastore/overrule" => (Reach::Datastore(Role::Owner), vec![id, ("node", self.node.to_string()), text("confirm", "x")]),
+            "/api/datastore/drill" => (Reach::Datastore(Role::Member), vec![id, text("kind", "kill")]),
+            "/api/datastore/drills/one" => (Reach::Datastore(Role::Viewer), vec![id, ("drill", self.drill.to_string())]),
             "/api/datastore/protect" => (Reach::Datastore(Role::Owner), vec![id, text("on", "true")]),
             "/api/datastore/reveal" => (Reach::Datastore(Role::Owner), vec![id]),
             "/api/datastore/delete" => (Reach::Datastore(Role::Owner), vec![id, text("confirm", "x")]),
@@ -107,6 +116,7 @@ impl Things {
         let parts = path.split('/').map(|part| match part.trim_start_matches(['{', ':']).trim_end_matches('}') {
             plain if plain == part => part.to_owned(),
             "id" => self.datastore.to_string(),
+            "drill" => self.drill.to_string(),
             "draft" => self.draft.to_string(),
             "step" => "databases".to_owned(),
             new => panic!("the walk does not know the parameter {new} of {path}"),
@@ -157,8 +167,20 @@ impl Walkers {
 
     /// Everything that is kept, as one word.
     async fn state(&self) -> String {
-        let tables =
-            ["datastores", "nodes", "jobs", "trusted_sources", "secrets", "first_databases", "drafts", "events", "members", "projects", "people"];
+        let tables = [
+            "datastores",
+            "nodes",
+            "jobs",
+            "trusted_sources",
+            "secrets",
+            "first_databases",
+            "drafts",
+            "drills",
+            "events",
+            "members",
+            "projects",
+            "people",
+        ];
         let all: Vec<_> = tables.iter().map(|table| format!("SELECT '{table} ' || t::text AS row FROM {table} t")).collect();
         let sql = format!("SELECT md5(string_agg(row, '|' ORDER BY row)) FROM ({}) AS rows", all.join(" UNION ALL "));
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.site.app.db).await.unwrap()

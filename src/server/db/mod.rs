@@ -7,6 +7,7 @@ pub mod counts;
 pub mod creation;
 pub mod datastores;
 pub mod drafts;
+pub mod drills;
 pub mod error;
 pub mod events;
 pub mod firewall;

@@ -132,6 +132,8 @@ pub struct Plan {
     pub addresses: HashMap<String, SocketAddr>,
     /// Trusted sources.
     pub sources: Vec<(Uuid, IpNet)>,
+    /// Whether a failover drill runs, whose probe is trusted too.
+    pub drilled: bool,
 }
 
 impl Plan {
@@ -142,9 +144,10 @@ impl Plan {
     pub async fn load(pool: &PgPool, id: Uuid) -> anyhow::Result<Self> {
         let mut tx = pool.begin().await?;
         let d = sqlx::query!(
-            "SELECT d.project_id, d.name, d.engine, d.version, d.region, d.flavor_ram_mb, d.flavor_vcpus, d.storage, d.volume_type, d.storage_gb,
-                    d.lifecycle, d.epoch, d.durability, d.reader_lag_mb, d.reader_fallback, d.wanted_primary, d.ca_certificate, f.database_name, f.user_name
-             FROM datastores d JOIN first_databases f ON f.datastore_id = d.id WHERE d.id = $1",
+            r#"SELECT d.project_id, d.name, d.engine, d.version, d.region, d.flavor_ram_mb, d.flavor_vcpus, d.storage, d.volume_type, d.storage_gb,
+                    d.lifecycle, d.epoch, d.durability, d.reader_lag_mb, d.reader_fallback, d.wanted_primary, d.ca_certificate, f.database_name, f.user_name,
+                    EXISTS (SELECT FROM drills r WHERE r.datastore_id = d.id AND r.state = 'running') AS "drilled!"
+             FROM datastores d JOIN first_databases f ON f.datastore_id = d.id WHERE d.id = $1"#,
             id
         )
         .fetch_one(&mut *tx)
@@ -183,6 +186,7 @@ impl Plan {
             nodes,
             addresses,
             sources,
+            drilled: d.drilled,
         })
     }
 
@@ -257,10 +261,21 @@ impl Plan {
         }
     }
 
-    /// The trusted networks.
+    /// The trusted networks, and during a failover drill the one address its probe comes from.
     #[must_use]
     pub fn trusted(&self) -> Vec<IpNet> {
-        self.sources.iter().map(|(_, net)| *net).collect()
+        let probe = if self.drilled { self.probe_address() } else { None };
+        let sources = self.sources.iter().map(|(_, net)| *net);
+        sources.chain(probe.map(IpNet::from)).collect()
+    }
+
+    /// Where the probe of a failover drill comes from: the edge's own source address, which nobody else has; where the primary
+    /// endpoint is of the other family, the endpoint's.
+    #[must_use]
+    pub fn probe_address(&self) -> Option<IpAddr> {
+        let endpoint = self.address(Purpose::Listener(ListenerKind::Primary))?.ip();
+        let source = self.address(Purpose::Source)?.ip();
+        Some(if source.is_ipv4() == endpoint.is_ipv4() { source } else { endpoint })
     }
 }
 

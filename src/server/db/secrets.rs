@@ -6,6 +6,9 @@ use uuid::Uuid;
 /// Purpose of the first admin user's password.
 pub const ADMIN_PASSWORD: &str = "admin-password";
 
+/// Purpose of the password with which the probe of a failover drill signs in.
+pub const PROBE_PASSWORD: &str = "probe-password";
+
 /// What a secret is bound to: a sealed value put into another row does not open.
 #[must_use]
 pub fn context(datastore: Uuid, purpose: &str) -> String {
@@ -28,6 +31,15 @@ pub async fn put(tx: &mut PgConnection, project: Uuid, datastore: Uuid, purpose:
     )
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Forgets a secret.
+///
+/// # Errors
+/// Of the database.
+pub async fn remove(tx: &mut PgConnection, datastore: Uuid, purpose: &str) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM secrets WHERE datastore_id = $1 AND purpose = $2", datastore, purpose).execute(tx).await?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ pub async fn connection(app: &App, actor: &Actor, id: Uuid, endpoint: EndpointKi
         port: endpoint.port,
         endpoint: kind,
         replicas,
+        nodes: if replicas { view.nodes.into_iter().filter_map(|node| node.public).collect() } else { Vec::new() },
         database: view.first.database,
         user: view.first.user,
         password,

@@ -11,12 +11,13 @@ use crate::{
         storage::Enforcement,
     },
     server::{
-        db::{self, plan::Plan},
+        db::{self, datastores::Locked, plan::Plan},
         jobs::kind::JobKind,
         platform::Platform,
         state::App,
     },
 };
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// A page of the project's datastores.
@@ -129,27 +130,33 @@ pub async fn restart(app: &App, actor: &Actor, id: Uuid) -> Result<(), AppError>
 /// another promotion waits or runs.
 pub async fn promote(app: &App, actor: &Actor, id: Uuid, node: Uuid) -> Result<(), AppError> {
     let mut act = change(app, actor, Role::Member, id).await?;
+    let name = want_promotion(app, &mut act.tx, &act.datastore, id, node).await?;
+    act.enqueue(actor, id, JobKind::Promote).await?;
+    db::events::write(&mut act.tx, actor, Some(id), "Promote", &name).await?;
+    act.tx.commit().await?;
+    Ok(())
+}
+
+/// Notes that a node should become the primary, where that can be; the job is the caller's to write. Returns the node's name.
+pub(super) async fn want_promotion(app: &App, tx: &mut PgConnection, datastore: &Locked, id: Uuid, node: Uuid) -> Result<String, AppError> {
     let plan = Plan::load(&app.db, id).await?;
     let wanted = plan.nodes.iter().find(|n| n.id == node).ok_or(AppError::NotFound)?;
-    if act.datastore.lifecycle != "active" {
+    if datastore.lifecycle != "active" {
         return Err(AppError::Conflict("Only a datastore that was made completely has replicas to promote.".to_owned()));
     }
     if wanted.primary {
         return Err(AppError::Conflict("That node is the primary already.".to_owned()));
     }
-    if ["down", "undecided"].contains(&db::observed::state(&mut act.tx, id).await?.as_str()) {
+    if ["down", "undecided"].contains(&db::observed::state(tx, id).await?.as_str()) {
         return Err(AppError::Conflict("The primary does not serve, so it cannot hand over: Granary sees to that first.".to_owned()));
     }
     for kind in [JobKind::Promote, JobKind::Failover] {
-        if db::job_acts::is_under_way(&mut act.tx, id, kind).await? {
+        if db::job_acts::is_under_way(tx, id, kind).await? {
             return Err(AppError::Busy("Another promotion is under way.".to_owned()));
         }
     }
-    db::lifecycle::want_primary(&mut act.tx, id, Some(node)).await?;
-    act.enqueue(actor, id, JobKind::Promote).await?;
-    db::events::write(&mut act.tx, actor, Some(id), "Promote", &format!("{}-{}", act.datastore.name, wanted.slot + 1)).await?;
-    act.tx.commit().await?;
-    Ok(())
+    db::lifecycle::want_primary(tx, id, Some(node)).await?;
+    Ok(format!("{}-{}", datastore.name, wanted.slot + 1))
 }
 
 /// Deletes it, its users and its data: immediate and final. Whatever else was going on with it ends.

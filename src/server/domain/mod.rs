@@ -3,6 +3,7 @@
 pub mod access;
 pub mod activity;
 pub mod datastore;
+pub mod drill;
 pub mod firewall;
 pub mod logs;
 pub mod membership;

@@ -2,6 +2,7 @@
 //! given: it never spawns a process and never opens a path itself.
 
 pub mod postgresql;
+pub mod probing;
 pub mod quorum;
 pub mod redis;
 mod service;
@@ -180,6 +181,11 @@ pub trait Engine: Send + Sync {
 
     /// How it replicates; `None` where Granary runs it on one node alone.
     fn replication(&self) -> Option<&dyn Replication> {
+        None
+    }
+
+    /// How it is probed in a failover drill; `None` where there are none.
+    fn probing(&self) -> Option<&dyn probing::Probing> {
         None
     }
 

@@ -46,11 +46,17 @@ pub enum JobKind {
     Prepare,
     /// Keeps it from filling its storage.
     Guard,
+    /// Prepares a failover drill.
+    DrillBegin,
+    /// Kills the primary, as a failover drill asks.
+    DrillStrike,
+    /// Tidies up after failover drills.
+    DrillEnd,
 }
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Create,
         Self::CreateReplicated,
         Self::Delete,
@@ -71,6 +77,9 @@ impl JobKind {
         Self::Renew,
         Self::Prepare,
         Self::Guard,
+        Self::DrillBegin,
+        Self::DrillStrike,
+        Self::DrillEnd,
     ];
 
     /// Id in the metadata database.
@@ -97,6 +106,9 @@ impl JobKind {
             Self::Renew => "renew",
             Self::Prepare => "prepare",
             Self::Guard => "guard",
+            Self::DrillBegin => "drill-begin",
+            Self::DrillStrike => "drill-strike",
+            Self::DrillEnd => "drill-end",
         }
     }
 
@@ -135,6 +147,9 @@ impl JobKind {
             Self::Renew => "Renew certificates",
             Self::Prepare => "Prepare a spare",
             Self::Guard => "Fit writes to the storage",
+            Self::DrillBegin => "Prepare a failover drill",
+            Self::DrillStrike => "Kill the primary for a drill",
+            Self::DrillEnd => "Tidy up after a failover drill",
         }
     }
 
@@ -143,9 +158,9 @@ impl JobKind {
     pub fn steps(self) -> &'static [Step] {
         use Step::{
             AdmitNodes, AllocateAddresses, ApplySources, ApplySyncSet, CloseEdge, Configure, CopyToReplicas, CreateDatabase, DestroyNode, Elect,
-            EndHung, FencePrimary, ForgetSyncSets, GuardStorage, Harden, Initialise, IssueCertificates, MakeNode, Park, PrepareDatabase,
-            PromoteReplica, RecordSyncSet, Rejoin, Release, ReloadServer, RemoveNodes, RenewCertificate, RestartPrimary, RestartReplicas,
-            StartPrimary, StartServer, StepDown, StopServer, Verify,
+            EndHung, FencePrimary, ForgetSyncSets, GuardStorage, Harden, Initialise, IssueCertificates, MakeNode, MakeProbe, Park, PrepareDatabase,
+            PromoteReplica, RecordSyncSet, Rejoin, Release, ReloadServer, RemoveNodes, RemoveProbe, RenewCertificate, RestartPrimary,
+            RestartReplicas, StartPrimary, StartServer, StepDown, StopServer, StrikePrimary, Verify,
         };
         match self {
             Self::Create => {
@@ -196,13 +211,17 @@ impl JobKind {
                 &[AllocateAddresses, IssueCertificates, MakeNode, Initialise, Configure, StartServer, Harden, PrepareDatabase, StopServer, Park]
             }
             Self::Guard => &[GuardStorage],
+            Self::DrillBegin => &[MakeProbe, ApplySources],
+            Self::DrillStrike => &[StrikePrimary],
+            // The door first.
+            Self::DrillEnd => &[ApplySources, RemoveProbe],
         }
     }
 
     /// Whether it comes to nothing without a primary, and is not what brings one back: it gives way to that.
     #[must_use]
     pub fn waits_for_a_primary(self) -> bool {
-        self == Self::Rejoin || self.goes_on()
+        matches!(self, Self::Rejoin | Self::Lead | Self::Guard) || self.goes_on()
     }
 
     /// Whether Granary itself goes on with it after it gave way or failed, once the datastore is well.
@@ -231,7 +250,7 @@ impl JobKind {
             Self::Create | Self::Delete | Self::Prepare => Duration::from_mins(10),
             // Each copy is of a few empty databases.
             Self::CreateReplicated => Duration::from_mins(15),
-            Self::Trust | Self::Lead | Self::Renew | Self::Guard => Duration::from_mins(2),
+            Self::Trust | Self::Lead | Self::Renew | Self::Guard | Self::DrillBegin | Self::DrillStrike | Self::DrillEnd => Duration::from_mins(2),
             Self::Resync | Self::Overrule | Self::RestartInTurn | Self::Restart | Self::Heal | Self::Revive | Self::Promote | Self::Failover => {
                 Duration::from_mins(30)
             }

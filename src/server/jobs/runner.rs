@@ -3,6 +3,7 @@
 use super::{faults::Faults, owner::Owner, work::Work};
 use crate::server::{
     db::{self, workers::Peer},
+    drill,
     state::App,
 };
 use std::{
@@ -55,6 +56,7 @@ impl Runner {
         });
         tasks.spawn(shared.clone().pulse());
         tasks.spawn(shared.clone().listen());
+        tasks.spawn(drill::run(shared.app.clone(), worker, stop.clone()));
         tasks.spawn(shared.claim());
         tasks.close();
         Ok(Self { stop, tasks })

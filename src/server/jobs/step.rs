@@ -69,6 +69,12 @@ pub enum Step {
     ApplySources,
     /// Checks the server and opens the endpoints to it.
     Verify,
+    /// Makes what the probe of a drill writes to.
+    MakeProbe,
+    /// Kills everything of the primary's node, and tells nobody.
+    StrikePrimary,
+    /// Removes what the probe of a drill wrote to.
+    RemoveProbe,
     /// Ends the edge.
     CloseEdge,
     /// Fences the node and removes it with its data.
@@ -78,7 +84,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 35] = [
+    const ALL: [Self; 38] = [
         Self::AllocateAddresses,
         Self::IssueCertificates,
         Self::RenewCertificate,
@@ -111,6 +117,9 @@ impl Step {
         Self::Park,
         Self::ApplySources,
         Self::Verify,
+        Self::MakeProbe,
+        Self::StrikePrimary,
+        Self::RemoveProbe,
         Self::CloseEdge,
         Self::DestroyNode,
         Self::Release,
@@ -152,6 +161,9 @@ impl Step {
             Self::Park => "park",
             Self::ApplySources => "apply-sources",
             Self::Verify => "verify",
+            Self::MakeProbe => "make-probe",
+            Self::StrikePrimary => "strike-primary",
+            Self::RemoveProbe => "remove-probe",
             Self::CloseEdge => "close-edge",
             Self::DestroyNode => "destroy-node",
             Self::Release => "release",
@@ -194,6 +206,9 @@ impl Step {
             Self::Park => "Put it aside",
             Self::ApplySources => "Apply trusted sources",
             Self::Verify => "Check the server, open the endpoints",
+            Self::MakeProbe => "Make the probe's role and table",
+            Self::StrikePrimary => "Kill the primary",
+            Self::RemoveProbe => "Remove the probe's role and table",
             Self::CloseEdge => "Close the endpoints",
             Self::DestroyNode => "Remove the node and its data",
             Self::Release => "Release addresses and secrets",

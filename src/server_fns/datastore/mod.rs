@@ -4,6 +4,8 @@ pub mod activity;
 pub mod add_node;
 pub mod connection;
 pub mod delete;
+pub mod drill;
+pub mod drills;
 pub mod durability;
 pub mod get;
 pub mod list;

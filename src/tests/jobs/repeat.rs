@@ -1,14 +1,18 @@
 //! Each step of each job, run twice: the second time changes nothing.
 
 use crate::{
-    model::{status::Status, topology::Topology},
+    model::{
+        drill::{DrillKind, DrillState},
+        status::Status,
+        topology::Topology,
+    },
     server::{
         db,
         domain::membership,
         engine::{Engine, quorum::SyncSet},
         jobs::{kind::JobKind, owner::Owner, steps},
         monitor::spares::{Act, round},
-        platform::{ListenerKind, Platform, Presence, Route},
+        platform::{ListenerKind, NodeSpec, Platform, Presence, Route},
     },
     tests::world::World,
 };
@@ -46,6 +50,7 @@ async fn each_step_of_a_datastore_with_replicas_can_be_done_twice() {
         assert_eq!(world.platform.routes_open(id).await.unwrap().len(), 6, "{kind}");
     }
     let nodes = world.get(id).await.nodes;
+    drilled_twice(&world, id).await;
     crate::server::domain::datastore::promote(&world.app, &world.actor, id, nodes[1].id).await.unwrap();
     twice(&world, JobKind::Promote).await;
     is_primary(&world, id, nodes[1].id, 1).await;
@@ -128,6 +133,45 @@ async fn waits_for(world: &World, id: Uuid, slots: &[u8], acks: usize) {
     members.sort_unstable();
     assert_eq!(plan.sync_sets, [SyncSet { primary: plan.nodes[0].id, members: members.clone(), acks }]);
     assert_eq!(world.engine.0.lock().unwrap().waits_for[&plan.nodes[0].id].members, members);
+}
+
+/// A drill that kills, driven by hand: nothing of it is left when it is over.
+async fn drilled_twice(world: &World, id: Uuid) {
+    let probe: ipnet::IpNet = db::plan::Plan::load(&world.app.db, id).await.unwrap().probe_address().unwrap().into();
+    let node = world.get(id).await.nodes[0].id;
+    let has_role = || world.engine.0.lock().unwrap().probed.contains(&node);
+    crate::server::domain::drill::start(&world.app, &world.actor, id, DrillKind::Kill).await.unwrap();
+    twice(world, JobKind::DrillBegin).await;
+    assert!(has_role() && world.platform.sources(id).contains(&probe));
+    // Nobody drives it yet, so nothing is killed.
+    let runs = async || matches!(world.platform.presence(&plan_node(world, id).await).await, Presence::Running { .. });
+    enqueue(world, id, JobKind::DrillStrike).await;
+    twice(world, JobKind::DrillStrike).await;
+    assert!(runs().await, "killed for a drill that nobody drives");
+    let worker = Uuid::now_v7();
+    db::workers::enter(&world.app.db, worker, world.app.host, &Owner::me().unwrap()).await.unwrap();
+    let drill = db::drills::claim(&world.app.db, world.app.host, worker).await.unwrap().unwrap();
+    // Its clean-up takes nothing away while it goes on.
+    enqueue(world, id, JobKind::DrillEnd).await;
+    twice(world, JobKind::DrillEnd).await;
+    assert!(has_role() && world.platform.sources(id).contains(&probe));
+    enqueue(world, id, JobKind::DrillStrike).await;
+    twice(world, JobKind::DrillStrike).await;
+    assert!(!runs().await, "the primary lives");
+    enqueue(world, id, JobKind::Revive).await;
+    twice(world, JobKind::Revive).await;
+    let ended = db::drills::Ended { state: DrillState::Done, error: None, outcome: None, primary: Some(0) };
+    db::drills::end(&world.app.db, &drill, &ended).await.unwrap();
+    enqueue(world, id, JobKind::DrillEnd).await;
+    twice(world, JobKind::DrillEnd).await;
+    assert!(!has_role() && !world.platform.sources(id).contains(&probe));
+    assert_eq!(db::secrets::get(&world.app.db, id, db::secrets::PROBE_PASSWORD).await.unwrap(), None);
+    assert_eq!(db::drills::left(&world.app.db, world.app.host, 30).await.unwrap(), []);
+}
+
+async fn plan_node(world: &World, id: Uuid) -> NodeSpec {
+    let plan = db::plan::Plan::load(&world.app.db, id).await.unwrap();
+    plan.node_spec(&plan.nodes[0])
 }
 
 /// This node alone takes writes, and the endpoint leads to it, after so many promotions.

@@ -24,6 +24,7 @@ mod table;
 mod tabs;
 mod time_ago;
 mod topology;
+mod write_chart;
 
 pub(crate) use auto_submit::AutoSubmit;
 pub(crate) use card::Card;
@@ -48,3 +49,4 @@ pub(crate) use table::{Column, Table};
 pub(crate) use tabs::Tabs;
 pub(crate) use time_ago::TimeAgo;
 pub(crate) use topology::{NodeMark, Topology};
+pub(crate) use write_chart::WriteChart;

@@ -7,13 +7,15 @@ use leptos::prelude::*;
 pub(crate) struct NodeMark {
     /// Name.
     pub name: String,
-    /// "primary" or "replica".
-    pub role: String,
-    /// Second line: an address.
+    /// Whether it is the primary.
+    pub primary: bool,
+    /// How it is: its role, and what else matters now.
+    pub state: String,
+    /// Last line: an address.
     pub detail: String,
 }
 
-/// Clients → trusted sources → endpoint → nodes. A list, so that it reads well and fits any width.
+/// Clients → trusted sources → endpoints → primary → replicas. Lists, so that it reads well and fits any width.
 #[component]
 pub(crate) fn Topology(
     /// What stands at the gate: "3 trusted sources".
@@ -28,49 +30,48 @@ pub(crate) fn Topology(
     /// Nodes.
     nodes: Vec<NodeMark>,
 ) -> impl IntoView {
+    let endpoints = [("Primary endpoint", Some(primary.unwrap_or_else(|| "not there yet".to_owned()))), ("Replica endpoint", replica)];
+    let endpoints = endpoints.into_iter().filter_map(|(name, address)| Some(mark(Glyph::Plug, name.to_owned(), None, address?, "mark"))).collect();
+    let (primaries, replicas): (Vec<NodeMark>, Vec<NodeMark>) = nodes.into_iter().partition(|node| node.primary);
+    let node = |node: NodeMark| mark(Glyph::Node, node.name, Some(node.state), node.detail, "mark node");
+    let steps = [
+        vec![mark(Glyph::User, "Clients".to_owned(), Some("verify the server's certificate".to_owned()), String::new(), "mark")],
+        vec![mark(Glyph::Shield, "Firewall".to_owned(), Some(gate), String::new(), "mark")],
+        endpoints,
+        primaries.into_iter().map(node).collect(),
+        replicas.into_iter().map(node).collect(),
+    ];
+    let replicated = !steps[4].is_empty();
     view! {
         <figure class="topology">
             <ol>
-                <li class="mark">
-                    <Icon glyph=Glyph::User />
-                    <b>"Clients"</b>
-                    <span>"verify the server's certificate"</span>
-                </li>
-                <li class="mark">
-                    <Icon glyph=Glyph::Shield />
-                    <b>"Firewall"</b>
-                    <span>{gate}</span>
-                </li>
-                <li class="mark">
-                    <Icon glyph=Glyph::Plug />
-                    <b>"Primary endpoint"</b>
-                    <span class="mono">{primary.unwrap_or_else(|| "not there yet".to_owned())}</span>
-                </li>
-                {replica
-                    .map(|replica| {
-                        view! {
-                            <li class="mark">
-                                <Icon glyph=Glyph::Plug />
-                                <b>"Replica endpoint"</b>
-                                <span class="mono">{replica}</span>
-                            </li>
-                        }
-                    })}
-                {nodes
+                {steps
                     .into_iter()
-                    .map(|node| {
+                    .filter(|step| !step.is_empty())
+                    .map(|step| {
                         view! {
-                            <li class="mark node">
-                                <Icon glyph=Glyph::Node />
-                                <b>{node.name}</b>
-                                <span>{node.role}</span>
-                                <span class="mono">{node.detail}</span>
+                            <li class="step">
+                                <ul>{step}</ul>
                             </li>
                         }
                     })
                     .collect_view()}
             </ol>
-            <figcaption>"The way of a connection"</figcaption>
+            <figcaption>
+                {if replicated { "The way of a connection, and of what is written: from the primary to its replicas" } else { "The way of a connection" }}
+            </figcaption>
         </figure>
     }
+}
+
+fn mark(glyph: Glyph, name: String, state: Option<String>, address: String, class: &'static str) -> AnyView {
+    view! {
+        <li class=class>
+            <Icon glyph />
+            <b>{name}</b>
+            {state.map(|state| view! { <span>{state}</span> })}
+            {(!address.is_empty()).then(|| view! { <span class="mono">{address}</span> })}
+        </li>
+    }
+    .into_any()
 }

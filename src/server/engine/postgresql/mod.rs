@@ -10,14 +10,16 @@ mod config;
 mod control;
 mod discover;
 mod log;
+mod probe;
 mod promotion;
 mod replica;
 mod session;
 mod sizing;
 #[cfg(test)]
 mod tests;
+mod tls;
 
-use super::{Engine, Health, Installed, Position, Replication, Settings, Site, quorum::SyncSet};
+use super::{Engine, Health, Installed, Position, Replication, Settings, Site, probing::Probing, quorum::SyncSet};
 use crate::{
     model::{engine::EngineKind, log::LogEntry},
     server::{
@@ -33,6 +35,8 @@ use std::path::PathBuf;
 const ADMIN: &str = "granary_admin";
 /// Fetches data for replicas; known by its client certificate.
 const REPLICATION: &str = "granary_replication";
+/// Writes rows during a failover drill; there only then, known by a password.
+const PROBE: &str = "granary_probe";
 /// The user and the database of a spare, until somebody names them.
 const SPARE: &str = "granary_spare";
 /// The service's name in the platform's log.
@@ -76,6 +80,10 @@ impl Engine for PostgreSql {
     }
 
     fn replication(&self) -> Option<&dyn Replication> {
+        Some(self)
+    }
+
+    fn probing(&self) -> Option<&dyn Probing> {
         Some(self)
     }
 
@@ -146,11 +154,11 @@ impl Replication for PostgreSql {
     }
 
     async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
-        promotion::position(site).await
+        promotion::position(&self.sessions, site).await
     }
 
     async fn last_word(&self, site: Site<'_>) -> anyhow::Result<Position> {
-        promotion::last_word(site).await
+        promotion::last_word(&self.sessions, site).await
     }
 
     async fn keep_log(&self, site: Site<'_>, follower: &NodeSpec) -> anyhow::Result<()> {
@@ -166,7 +174,7 @@ impl Replication for PostgreSql {
     }
 
     async fn waits_for(&self, site: Site<'_>, set: &SyncSet) -> anyhow::Result<bool> {
-        promotion::waits_for(site, set).await
+        promotion::waits_for(&self.sessions, site, set).await
     }
 
     async fn settle(&self, site: Site<'_>) -> anyhow::Result<()> {
@@ -174,6 +182,6 @@ impl Replication for PostgreSql {
     }
 
     async fn promote(&self, site: Site<'_>) -> anyhow::Result<()> {
-        promotion::promote(site).await
+        promotion::promote(&self.sessions, site).await
     }
 }

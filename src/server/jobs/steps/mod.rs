@@ -2,6 +2,7 @@
 
 pub mod addresses;
 mod certificates;
+mod drill;
 mod membership;
 mod node;
 mod promotion;
@@ -101,6 +102,9 @@ async fn act(cx: &Context<'_>, step: Step) -> anyhow::Result<()> {
         Step::Park => release::park(cx).await,
         Step::ApplySources => routes::apply_sources(cx).await,
         Step::Verify => routes::verify(cx).await,
+        Step::MakeProbe => drill::make_probe(cx).await,
+        Step::StrikePrimary => drill::strike_primary(cx).await,
+        Step::RemoveProbe => drill::remove_probe(cx).await,
         Step::CloseEdge => routes::close(cx).await,
         Step::DestroyNode => node::destroy(cx).await,
         Step::Release => release::release(cx).await,

@@ -6,7 +6,7 @@ use crate::server::{
     db::{self, plan::Membership},
     engine::{Answered, Position, quorum},
     jobs::kind::{JobKind, Step},
-    platform::{ListenerKind, NodeSpec, Presence, Route},
+    platform::{Activity, ListenerKind, NodeSpec, Presence, Route},
 };
 use anyhow::{Context as _, bail, ensure};
 use futures::future::join_all;
@@ -65,8 +65,9 @@ pub(super) async fn fence_primary(cx: &Context<'_>) -> anyhow::Result<()> {
         tx.commit().await?;
     }
     let (primary, platform) = (cx.primary()?, cx.platform()?);
-    let look = timeout(SECOND_LOOK, cx.engine()?.check(platform, &primary)).await;
-    if look.is_ok_and(|health| health.is_ok_and(|health| health.writable)) {
+    let stopped = platform.vitals(&primary).await.is_ok_and(|vitals| vitals.activity == Activity::Stopped);
+    let look = async { timeout(SECOND_LOOK, cx.engine()?.check(platform, &primary)).await? };
+    if !stopped && look.await.is_ok_and(|health| health.writable) {
         return Err(Moot("the primary serves again".to_owned()).into());
     }
     platform.fence(cx.lease, &primary).await?;
@@ -150,19 +151,23 @@ pub(super) async fn promote(cx: &Context<'_>) -> anyhow::Result<()> {
     }
     let set = sync::record_for(cx, next.id).await?;
     let (site, replicating) = (cx.site(&next)?, cx.replicating()?);
-    if !replicating.waits_for(site, &set).await? {
-        cx.engine()?.configure(site, &cx.settings_under(&next, &next).await?).await?;
-        cx.engine()?.reload(site).await?;
-        ensure!(replicating.waits_for(site, &set).await?, "the replica did not take up what its commits should wait for");
-    }
+    // Nobody is led to it before its commits wait for these.
+    let waits = async {
+        if !replicating.waits_for(site, &set).await? {
+            cx.engine()?.configure(site, &cx.settings_under(&next, &next).await?).await?;
+            cx.engine()?.reload(site).await?;
+            ensure!(replicating.waits_for(site, &set).await?, "the replica did not take up what its commits should wait for");
+        }
+        Ok(())
+    };
     let others: Vec<NodeSpec> = cx.replicas().into_iter().filter(|node| node.id != next.id).collect();
     let follow = join_all(others.iter().map(|node| async {
         if let Err(why) = turn(cx, node, &next).await {
             tracing::warn!(node = %node.id, "it does not follow the new primary yet: {why:#}");
         }
     }));
-    let (promoted, _) = tokio::join!(replicating.promote(site), follow);
-    promoted?;
+    let (promoted, waits, _) = tokio::join!(replicating.promote(site), waits, follow);
+    promoted.and(waits)?;
     let mut tx = cx.transaction().await?;
     db::lifecycle::promoted(&mut tx, cx.plan.id, next.id).await?;
     db::sync_sets::forget_older(&mut tx, cx.plan.id).await?;

@@ -3,6 +3,7 @@
 mod access;
 mod attacks;
 mod life;
+mod probe;
 mod trojans;
 
 use super::{PostgreSql, SERVICE};

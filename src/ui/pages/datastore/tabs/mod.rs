@@ -2,6 +2,7 @@
 
 mod activity;
 mod decision;
+mod drills;
 mod firewall;
 mod logs;
 mod nodes;
@@ -11,6 +12,7 @@ mod settings;
 mod users;
 
 pub use activity::Activity;
+pub use drills::OneDrill;
 pub use firewall::Firewall;
 pub use logs::Logs;
 pub use nodes::Nodes;

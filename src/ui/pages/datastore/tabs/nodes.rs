@@ -1,6 +1,6 @@
 //! `/datastores/:id/nodes`: a card for each node, and how they relate.
 
-use super::{super::show::show, Tab, decision::Decision};
+use super::{super::show::show, Tab, decision::Decision, drills::Drills};
 use crate::{
     model::{
         datastore::{DatastoreView, Endpoint, EndpointKind, NodeView},
@@ -9,7 +9,7 @@ use crate::{
         storage::Enforcement,
     },
     server_fns::{
-        datastore::{add_node::AddNode, promote::Promote, remove_node::RemoveNode, replace_node::ReplaceNode},
+        datastore::{add_node::AddNode, drills::drills, promote::Promote, remove_node::RemoveNode, replace_node::ReplaceNode},
         page::last_attempt,
     },
     ui::{
@@ -25,8 +25,13 @@ use uuid::Uuid;
 pub fn Nodes() -> impl IntoView {
     show(
         Tab::Nodes,
-        |_| async { last_attempt("overrule".to_owned()).await },
-        |view, attempt| {
+        |view| async move {
+            let attempt = last_attempt("overrule".to_owned()).await?;
+            // One node alone has no failover.
+            let drills = if view.nodes.len() > 1 { Some(drills(view.row.id).await?) } else { None };
+            Ok((attempt, drills))
+        },
+        |view, (attempt, drills)| {
             let (id, enforced) = (view.row.id, view.enforced);
             let acts = matches!(view.row.status, Status::Running | Status::Degraded | Status::NeedsDecision);
             let most = view.row.engine.topologies().iter().map(|topology| topology.nodes()).max().unwrap_or(1);
@@ -38,6 +43,7 @@ pub fn Nodes() -> impl IntoView {
                     {view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard datastore=id node index enforced acts /> }).collect_view()}
                 </div>
                 {may_add.then(|| view! { <AddCard id /> })}
+                {drills.map(|drills| view! { <Drills datastore=id drills /> })}
             }
         },
     )
@@ -51,13 +57,24 @@ fn Drawing(view: DatastoreView) -> impl IntoView {
     };
     let endpoint = |kind| view.endpoints.iter().find(|e| e.kind == kind).map(Endpoint::address);
     let (primary, replica) = (endpoint(EndpointKind::Primary), endpoint(EndpointKind::Replica));
-    let nodes = view
-        .nodes
-        .iter()
-        .map(|node| NodeMark { name: node.name.clone(), role: role(&node.role), detail: node.private.clone().unwrap_or_default() })
-        .collect();
+    let nodes = view.nodes.iter().map(|node| {
+        let state = match (node.in_transit, node.status, node.lag) {
+            (true, _, _) => "comes or goes".to_owned(),
+            (_, Status::Running, Some(0)) => "Replica, in step".to_owned(),
+            (_, Status::Running, Some(lag)) => format!("Replica, {} behind", locale().words(&format::bytes(lag))),
+            (_, Status::Running, None) => role(&node.role),
+            (_, status, _) => format!("{}: {}", role(&node.role), status.word()),
+        };
+        NodeMark { name: node.name.clone(), primary: node.role == "primary", state, detail: node.private.clone().unwrap_or_default() }
+    });
+    let nodes = nodes.collect();
+    let lead = if view.row.nodes > 1 {
+        format!("{}; {}", view.row.topology.label(), view.durability.label().to_lowercase())
+    } else {
+        view.row.topology.label().to_owned()
+    };
     view! {
-        <Card id="topology" title="Topology" lead=view.row.topology.label()>
+        <Card id="topology" title="Topology" lead>
             <Topology gate primary replica nodes />
         </Card>
     }

@@ -43,6 +43,7 @@ pub fn Users() -> impl IntoView {
 
 #[component]
 fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
+    let several = connection.replicas;
     let (hidden, may_reveal) = (connection.password.is_none(), connection.may_reveal);
     let snippets = snippets(view.row.engine, &connection);
     let file = connection.ca_file();
@@ -108,7 +109,29 @@ fn Made(view: DatastoreView, connection: Connection) -> impl IntoView {
                 })}
             <Switcher id="snippet" legend="Connect with" views=switches("snippet", snippets) />
         </Card>
+        {several.then(|| view! { <Reaching /> })}
         {view.ca.map(|ca| view! { <Authority ca file /> })}
+    }
+}
+
+/// What else leads to a datastore with replicas (rules 29, 31-35).
+#[component]
+fn Reaching() -> impl IntoView {
+    view! {
+        <Card id="reaching" title="After a failover" lead="The endpoints are the simplest way: their addresses stay, and they lead to whoever is the primary, or a replica, by then.">
+            <dl class="facts">
+                <Fact name="Connections">"Those that were open to the old primary are cut. A client connects again to the same address; with a pool, have it test a connection before it lends it."</Fact>
+                <Fact name="Several hosts">
+                    "A driver that knows several hosts can choose by itself: the assistant has such strings for libpq and JDBC. Their order is no matter, and each node's certificate holds every address."
+                </Fact>
+                <Fact name="Load balancer">
+                    "One of your own can stand before the endpoints: plain TCP, no TLS of its own, idle limits longer than your sessions. It need not check roles; add its addresses to the trusted sources. Before the nodes themselves it must ask each for its role."
+                </Fact>
+                <Fact name="DNS">
+                    "Give the endpoint a name of your own by an A record: it never changes. Verification in full then needs the address as host, or the datastore's name, which the certificate holds. A name that should follow the primary by itself is slower than the endpoint by its time to live."
+                </Fact>
+            </dl>
+        </Card>
     }
 }
 
