@@ -9,6 +9,8 @@ mod chaos;
 mod drill;
 #[path = "kill/failover.rs"]
 mod failover;
+#[path = "kill/load.rs"]
+mod load;
 #[path = "kill/luck.rs"]
 mod luck;
 #[path = "kill/membership.rs"]
