@@ -32,8 +32,6 @@ pub(super) struct Arena<'a> {
     pub(super) actor: Actor,
     granary: Option<Serving>,
     pub(super) id: Uuid,
-    /// How many nodes it was made with.
-    pub(super) size: usize,
     pub(super) writer: Writer,
     pub(super) checker: Checker,
     decisions: usize,
@@ -45,11 +43,11 @@ impl<'a> Arena<'a> {
         let actor = actor(&app).await;
         let granary = Some(Serving(home.serve(None)));
         let id = create_replicated(&app, &actor, topology).await;
-        let size = until_running(&app, &actor, id).await.nodes.len();
+        until_running(&app, &actor, id).await;
         // It has this machine trusted.
         drop(psql(home, &app, &actor, id).await);
         let writer = Writer::start(&app, &actor, id).await;
-        let mut arena = Self { home, app, actor, granary, id, size, writer, checker: Checker::new(), decisions: 0 };
+        let mut arena = Self { home, app, actor, granary, id, writer, checker: Checker::new(), decisions: 0 };
         arena.until_well().await;
         arena
     }
