@@ -65,9 +65,10 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
     let waits = others.iter().map(|(replica, _)| timeout(soon, replicas::until_it_follows(cx, replica, soon)));
     let later: Vec<_> = join_all(waits).await.into_iter().map(|waited| waited.ok().and_then(Result::ok)).collect();
     for ((replica, why), health) in others.into_iter().zip(later) {
-        match health {
-            Some(health) => seen.push((replica, health)),
-            None => tracing::warn!(node = %replica.id, "not led to: {why:#}"),
+        if let Some(health) = health {
+            seen.push((replica, health));
+        } else {
+            tracing::warn!(node = %replica.id, "not led to: {why:#}");
         }
     }
     if !alone {
