@@ -28,7 +28,7 @@ const SHORT: [Event; 8] = [
     Event::SwitchoverAndGranary,
     Event::KillEverything,
     Event::FreezePrimary,
-    Event::ChangeAndPrimary,
+    Event::ChangeAndGranary,
     Event::Unwatched,
     Event::FailoverAndReplica,
 ];
@@ -108,7 +108,9 @@ async fn the_long_form() {
     let seed = setting("CHAOS_SEED").map_or_else(|| u64::from(rand::random::<u16>()), |seed| seed.parse().unwrap());
     let rounds = setting("CHAOS_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     println!("to replay: make chaos SEED={seed} ROUNDS={rounds}");
-    SKIPPED.iter().for_each(|what| println!("skipped: {what}"));
+    for what in SKIPPED {
+        println!("skipped: {what}");
+    }
     let order = |topology: u64| {
         move |round: usize| {
             // Every event once before any comes again.

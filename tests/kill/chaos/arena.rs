@@ -11,7 +11,7 @@ use granary::{
     server::{
         db::plan::Plan,
         domain::{self, Actor},
-        platform::{NodeSpec, Platform},
+        platform::{Activity, NodeSpec, Platform},
         state::App,
     },
 };
@@ -32,8 +32,6 @@ pub(super) struct Arena<'a> {
     pub(super) actor: Actor,
     granary: Option<Serving>,
     pub(super) id: Uuid,
-    /// How many nodes it was made with.
-    pub(super) size: usize,
     pub(super) writer: Writer,
     pub(super) checker: Checker,
     decisions: usize,
@@ -45,11 +43,11 @@ impl<'a> Arena<'a> {
         let actor = actor(&app).await;
         let granary = Some(Serving(home.serve(None)));
         let id = create_replicated(&app, &actor, topology).await;
-        let size = until_running(&app, &actor, id).await.nodes.len();
+        until_running(&app, &actor, id).await;
         // It has this machine trusted.
         drop(psql(home, &app, &actor, id).await);
         let writer = Writer::start(&app, &actor, id).await;
-        let mut arena = Self { home, app, actor, granary, id, size, writer, checker: Checker::new(), decisions: 0 };
+        let mut arena = Self { home, app, actor, granary, id, writer, checker: Checker::new(), decisions: 0 };
         arena.until_well().await;
         arena
     }
@@ -142,6 +140,10 @@ impl<'a> Arena<'a> {
         }
         for node in &plan.nodes {
             let spec = plan.node_spec(node);
+            // Sessions that are there go on when the first process is frozen.
+            if !self.platform().vitals(&spec).await.is_ok_and(|vitals| vitals.activity != Activity::Stopped) {
+                return trouble(format!("node {} is frozen or gone", node.slot));
+            }
             let check = self.app.engine(plan.engine).unwrap().check(self.platform(), &spec);
             let Ok(Ok(health)) = timeout(Duration::from_secs(1), check).await else { return trouble(format!("node {} is silent", node.slot)) };
             if (health.writable, health.receives) != (node.primary, !node.primary) {

@@ -128,12 +128,15 @@ async fn look(client: &Client, node: Uuid, seen: &Seen) -> Option<()> {
     Some(())
 }
 
+/// Nodes, their lives, and when each was seen to take writes.
+type Lives<'a> = [(Uuid, &'a str, &'a [(u64, u64)])];
+
 #[test]
 fn one_that_takes_writes_between_two_looks_at_another_is_a_second_primary() {
     let begin = Instant::now();
     let at = |ms| begin + Duration::from_millis(ms);
     let [one, other] = [1, 2].map(Uuid::from_u128);
-    let seen = |lives: &[(Uuid, &str, &[(u64, u64)])]| {
+    let seen = |lives: &Lives| {
         let looks = |looks: &[(u64, u64)]| looks.iter().map(|(begun, ended)| (at(*begun), at(*ended))).collect();
         doubles(&lives.iter().map(|(node, life, all)| ((*node, (*life).to_owned()), looks(all))).collect()).len()
     };

@@ -155,30 +155,22 @@ async fn switch_over(arena: &Arena<'_>, luck: &mut StdRng, to: &NodeSpec) {
 /// A change of the nodes, or of what commits wait for.
 #[derive(Debug, Clone, Copy)]
 enum Change {
-    Add,
     Replace,
+    /// And one added in its place.
     Remove,
+    /// And back.
     Durability,
 }
 
 impl Change {
-    /// One that is possible now and keeps the scenario what it is.
-    async fn possible(arena: &Arena<'_>) -> &'static [Self] {
-        match (arena.size, arena.plan().await.nodes.len()) {
-            (3, 3) => &[Self::Remove, Self::Replace, Self::Durability],
-            // Its third is missing since it was removed.
-            (3, _) => &[Self::Add],
-            _ => &[Self::Replace, Self::Durability],
-        }
-    }
-
     async fn happen(arena: &mut Arena<'_>, luck: &mut StdRng, event: Event, primary: &NodeSpec, replica: Uuid) {
-        let possible = Self::possible(arena).await;
+        // The last replica that commits wait for cannot be removed.
+        let possible: &[Self] =
+            if arena.replicas().await.len() > 1 { &[Self::Remove, Self::Replace, Self::Durability] } else { &[Self::Replace, Self::Durability] };
         let change = possible[luck.random_range(0..possible.len())];
         println!("            {change:?}");
         let (app, actor, id) = (&arena.app, &arena.actor, arena.id);
         match change {
-            Self::Add => drop(domain::membership::add(app, actor, id).await.unwrap()),
             Self::Replace => drop(domain::membership::replace(app, actor, id, replica).await.unwrap()),
             Self::Remove => domain::membership::remove(app, actor, id, replica).await.unwrap(),
             Self::Durability => {
@@ -187,21 +179,26 @@ impl Change {
                 domain::membership::set_durability(app, actor, id, "asynchronous").await.unwrap();
             }
         }
-        // It takes longer than a promotion.
-        sleep(Duration::from_millis(luck.random_range(5..1200))).await;
         Self::blow(event, arena, luck, primary).await;
-        if matches!(change, Self::Durability) {
-            arena.until_well().await;
-            domain::membership::set_durability(&arena.app, &arena.actor, arena.id, "quorum").await.unwrap();
-            soon(luck).await;
-            let primary = arena.primary().await;
-            Self::blow(event, arena, luck, &primary).await;
-            arena.until_well().await;
-            arena.writer.promise(true);
+        if matches!(change, Self::Replace) {
+            return;
         }
+        arena.until_well().await;
+        let (app, actor, id) = (&arena.app, &arena.actor, arena.id);
+        if matches!(change, Self::Remove) {
+            domain::membership::add(app, actor, id).await.unwrap();
+        } else {
+            domain::membership::set_durability(app, actor, id, "quorum").await.unwrap();
+        }
+        let primary = arena.primary().await;
+        Self::blow(event, arena, luck, &primary).await;
+        arena.until_well().await;
+        arena.writer.promise(true);
     }
 
+    /// While the change is under way: it takes longer than a promotion.
     async fn blow(event: Event, arena: &mut Arena<'_>, luck: &mut StdRng, primary: &NodeSpec) {
+        sleep(Duration::from_millis(luck.random_range(5..1200))).await;
         if event == Event::ChangeAndPrimary {
             arena.strike(primary, Signal::KILL).await;
         } else {

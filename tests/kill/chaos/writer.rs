@@ -100,7 +100,7 @@ impl Target {
         loop {
             match timeout(PATIENCE, self.open()).await {
                 Ok(Ok(session)) => return session,
-                why => assert!(begun.elapsed() < super::super::PATIENCE, "nobody is let in: {:?}", why.map(|why| why.err())),
+                why => assert!(begun.elapsed() < super::super::PATIENCE, "nobody is let in: {:?}", why.map(Result::err)),
             }
             sleep(AGAIN).await;
         }
@@ -190,15 +190,12 @@ async fn write(target: Target, shared: Arc<Shared>) {
         if shared.stop.load(Ordering::SeqCst) {
             return;
         }
-        let open = match session.take() {
-            Some(open) => open,
-            None => match timeout(PATIENCE, target.open()).await {
-                Ok(Ok(open)) => open,
-                _ => {
-                    sleep(AGAIN).await;
-                    continue;
-                }
-            },
+        if session.is_none() {
+            session = timeout(PATIENCE, target.open()).await.ok().and_then(Result::ok);
+        }
+        let Some(open) = session.take() else {
+            sleep(AGAIN).await;
+            continue;
         };
         let promised = !shared.unpromised.load(Ordering::SeqCst);
         if open.write(n).await {

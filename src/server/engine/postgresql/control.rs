@@ -100,6 +100,11 @@ const UNLOCK_THEN_EXEC: &str = r#"while [ "$1" != -- ]; do rm -f -- "$1"; shift;
 
 /// See [`crate::server::engine::Engine::start`].
 pub(super) async fn start(site: Site<'_>) -> anyhow::Result<()> {
+    start_within(site, START_LIMIT).await
+}
+
+/// The same with another limit for a server that does not say that it recovers.
+pub(super) async fn start_within(site: Site<'_>, limit: Duration) -> anyhow::Result<()> {
     let Site { platform, lease, node, programs } = site;
     let (paths, postgres) = (platform.paths(node), text(&programs.programs.join("postgres")));
     ensure!(!platform.find(std::slice::from_ref(&postgres)).await.is_empty(), "{postgres} is not there: is PostgreSQL still installed?");
@@ -119,7 +124,7 @@ pub(super) async fn start(site: Site<'_>) -> anyhow::Result<()> {
     ];
     let server = Program { path: "/bin/sh".into(), args: args.map(str::to_owned).to_vec(), env: Vec::new() };
     platform.start(lease, node, SERVICE, &server).await?;
-    wait_until_it_answers(site, START_LIMIT).await
+    wait_until_it_answers(site, limit).await
 }
 
 /// Waits for `start_limit`, or for [`RECOVERY_LIMIT`] while the server says that it is on its way.

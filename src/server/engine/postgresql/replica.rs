@@ -14,6 +14,9 @@ use std::time::Duration;
 /// A copy is as long as the data is large: this is for some hundred GB.
 const COPY_LIMIT: Duration = Duration::from_hours(4);
 
+/// How long a replica that was killed may take to answer, unless it says that it recovers: one that is damaged never will.
+const COMES: Duration = Duration::from_secs(5);
+
 /// What makes a cluster a replica's, in the node's data directory.
 const STANDBY: &str = "pgdata/standby.signal";
 
@@ -97,7 +100,7 @@ async fn rewind(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
     // One that was killed must come to a clean end first. Of a former primary pg_rewind sees to that, in a single-user server; that
     // refuses a replica, which never takes writes of its own when it is started as what it is.
     if platform.has_file(node, STANDBY).await? && !promotion::was_stopped_cleanly(site).await? {
-        control::start(site).await.context("it does not recover")?;
+        control::start_within(site, COMES).await.context("it does not recover")?;
         control::stop(site).await?;
     }
     let args = vec![

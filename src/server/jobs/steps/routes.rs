@@ -1,13 +1,7 @@
 //! The edge: who may come in, and where the endpoints lead.
 
 use super::{Context, replicas};
-use crate::server::{
-    db,
-    engine::Health,
-    jobs::kind::{JobKind, Step},
-    monitor::decide,
-    platform::NodeSpec,
-};
+use crate::server::{db, engine::Health, jobs::kind::JobKind, monitor::decide, platform::NodeSpec};
 use anyhow::{anyhow, bail, ensure};
 use futures::future::join_all;
 use std::time::Duration;
@@ -64,12 +58,14 @@ pub(super) async fn verify(cx: &Context<'_>) -> anyhow::Result<()> {
         }
     }
     lead(cx, &seen).await?;
-    // One that does not follow soon is led to as soon as it does: the monitor sees to that.
-    let rejoin_later = cx.job.kind.parse::<JobKind>().is_ok_and(|kind| kind.steps().last() == Some(&Step::Rejoin));
-    let soon = if rejoin_later { Duration::ZERO } else { SOON };
+    // One that does not follow soon is led to as soon as it does: the monitor sees to that, which looks at nothing meanwhile. So nobody who
+    // hangs is waited for long, and by a job of the monitor's nobody at all.
+    let soon = if cx.job.kind == JobKind::Lead.id() { Duration::ZERO } else { SOON };
     let alone = others.is_empty();
-    for (replica, why) in others {
-        if let Ok(health) = replicas::until_it_follows(cx, &replica, soon).await {
+    let waits = others.iter().map(|(replica, _)| timeout(soon, replicas::until_it_follows(cx, replica, soon)));
+    let later: Vec<_> = join_all(waits).await.into_iter().map(|waited| waited.ok().and_then(Result::ok)).collect();
+    for ((replica, why), health) in others.into_iter().zip(later) {
+        if let Some(health) = health {
             seen.push((replica, health));
         } else {
             tracing::warn!(node = %replica.id, "not led to: {why:#}");
