@@ -159,7 +159,7 @@ impl Engine for Pretend {
             version: "15.0".to_owned(),
             writable: follows.is_none(),
             receives,
-            followers: state.follows.iter().map(|(node, _)| Follower { node: *node, lag_bytes: 0, synchronous: true }).collect(),
+            followers: state.follows.keys().map(|node| Follower { node: *node, lag_bytes: 0, synchronous: true }).collect(),
             read_only,
             started_at: OffsetDateTime::UNIX_EPOCH,
         })

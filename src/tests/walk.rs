@@ -83,9 +83,8 @@ impl Things {
             }
             "/api/datastore/rename" => (Reach::Datastore(Role::Member), vec![id, text("name", "renamed")]),
             "/api/datastore/tags" => (Reach::Datastore(Role::Member), vec![id, text("tags", "tag")]),
-            "/api/datastore/restart" => (Reach::Datastore(Role::Member), vec![id]),
+            "/api/datastore/restart" | "/api/datastore/add_node" => (Reach::Datastore(Role::Member), vec![id]),
             "/api/datastore/promote" => (Reach::Datastore(Role::Member), vec![id, ("node", self.node.to_string())]),
-            "/api/datastore/add_node" => (Reach::Datastore(Role::Member), vec![id]),
             "/api/datastore/replace_node" | "/api/datastore/remove_node" => {
                 (Reach::Datastore(Role::Member), vec![id, ("node", self.node.to_string())])
             }

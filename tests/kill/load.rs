@@ -31,7 +31,8 @@ impl Drop for Load {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "ten minutes in which the machine does nothing else: LOAD_SECONDS=600 make chaos"]
+#[expect(clippy::disallowed_methods, reason = "of tests alone")]
+#[ignore = "ten minutes in which the machine does nothing else; LOAD_SECONDS says how many seconds"]
 async fn load_alone_makes_nobody_fail_over() {
     let seconds = std::env::var("LOAD_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(600);
     let home = super::Home::new();

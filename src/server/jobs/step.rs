@@ -194,7 +194,6 @@ impl Step {
             Self::ForgetSyncSets => "Forget what they waited for",
             Self::AdmitNodes => "Admit the new node",
             Self::WithdrawNodes => "Withdraw the new node",
-            Self::RemoveNodes => "Remove the node and its data",
             Self::RestartReplicas => "Restart the replicas, one after another",
             Self::RestartPrimary => "Restart the primary",
             Self::StopServer => "Stop the server",
@@ -210,7 +209,7 @@ impl Step {
             Self::StrikePrimary => "Kill the primary",
             Self::RemoveProbe => "Remove the probe's role and table",
             Self::CloseEdge => "Close the endpoints",
-            Self::DestroyNode => "Remove the node and its data",
+            Self::DestroyNode | Self::RemoveNodes => "Remove the node and its data",
             Self::Release => "Release addresses and secrets",
         }
     }

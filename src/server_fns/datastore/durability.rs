@@ -15,7 +15,7 @@ pub async fn set_durability(id: Uuid, durability: String) -> Result<(), AppError
         web::{context, forms},
     };
     let done = domain::membership::set_durability(&context::app()?, &context::actor().await?, id, &durability).await;
-    let result = done.map(|_| format!("/datastores/{id}/settings"));
+    let result = done.map(|()| format!("/datastores/{id}/settings"));
     if result.is_ok() {
         forms::leave_notice("Change asked for.").await?;
     }

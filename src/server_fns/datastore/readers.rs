@@ -15,7 +15,7 @@ pub async fn set_readers(id: Uuid, lag_mb: String, fallback: String) -> Result<(
         web::{context, forms},
     };
     let done = domain::membership::set_readers(&context::app()?, &context::actor().await?, id, &lag_mb, &fallback).await;
-    let result = done.map(|_| format!("/datastores/{id}/settings"));
+    let result = done.map(|()| format!("/datastores/{id}/settings"));
     if result.is_ok() {
         forms::leave_notice("Saved.").await?;
     }

@@ -15,7 +15,7 @@ pub async fn remove_node(id: Uuid, node: Uuid) -> Result<(), AppError> {
         web::{context, forms},
     };
     let done = domain::membership::remove(&context::app()?, &context::actor().await?, id, node).await;
-    let result = done.map(|_| format!("/datastores/{id}/nodes"));
+    let result = done.map(|()| format!("/datastores/{id}/nodes"));
     if result.is_ok() {
         forms::leave_notice("Removal asked for.").await?;
     }

@@ -15,7 +15,22 @@ use leptos_router::{components::Redirect, hooks::use_url};
 use std::future::Future;
 
 /// Forms that are one button: they have no fields beside which an error could stand, so it stands on top of the page.
-const BUTTON_FORMS: [&str; 10] = ["start", "restart", "promote", "drill", "protect", "reveal", "retry", "abandon", "cancel", "finish"];
+const BUTTON_FORMS: [&str; 14] = [
+    "start",
+    "restart",
+    "promote",
+    "drill",
+    "protect",
+    "reveal",
+    "retry",
+    "abandon",
+    "cancel",
+    "finish",
+    "add_node",
+    "replace_node",
+    "remove_node",
+    "durability",
+];
 
 /// Waits for `read`, then shows what `draw` makes of it inside the frame. Who is not signed in goes to sign in and comes back.
 pub(crate) fn page<T, V>(

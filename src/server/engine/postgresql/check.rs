@@ -27,12 +27,15 @@ const FOLLOWERS: &str = "SELECT application_name, coalesce(pg_wal_lsn_diff(pg_cu
 /// A session is asked for so long; then a new one shows that the server still takes some.
 const RENEW: Duration = Duration::from_secs(10);
 
+/// Sessions by node, and when each was opened.
+type ByNode = HashMap<Uuid, (Arc<Session>, Instant)>;
+
 /// Sessions of the last looks, by node: opening one costs the server a process.
 #[derive(Clone, Default)]
-pub(super) struct Sessions(Arc<Mutex<HashMap<Uuid, (Arc<Session>, Instant)>>>);
+pub(super) struct Sessions(Arc<Mutex<ByNode>>);
 
 impl Sessions {
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<Uuid, (Arc<Session>, Instant)>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut ByNode) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

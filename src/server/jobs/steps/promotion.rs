@@ -94,7 +94,7 @@ pub(super) async fn elect(cx: &Context<'_>) -> anyhow::Result<()> {
         said = hear(cx, &replicas).await;
     }
     let heard = names(&said);
-    for set in sets.iter().filter(|set| !set.is_satisfied_by(&heard)) {
+    if let Some(set) = sets.iter().find(|set| !set.is_satisfied_by(&heard)) {
         bail!(
             "{} of {} replicas that commits waited for were heard, {} are needed to be sure that no acknowledged write is lost: somebody must decide",
             set.heard(&heard),

@@ -57,11 +57,11 @@ impl World {
             failovers: 0,
             was_lost: false,
         };
-        world.sets = vec![world.set_of(0)];
+        world.sets = vec![Self::set_of(0)];
         world
     }
 
-    fn set_of(&self, primary: usize) -> SyncSet {
+    fn set_of(primary: usize) -> SyncSet {
         SyncSet::any_half(id(primary), (0..NODES).filter(|n| *n != primary).map(id).collect())
     }
 
@@ -163,7 +163,7 @@ impl World {
                     // Whoever has more is rewound.
                     self.has[node] = self.has[node].min(self.has[best]);
                 }
-                self.sets = vec![self.set_of(best)];
+                self.sets = vec![Self::set_of(best)];
             }
             Intent::Heal(_) if fails => self.failed.push(kind),
             Intent::Heal(_) => self.state[self.primary] = State::Well,
