@@ -37,7 +37,7 @@ pub(super) struct Machine {
     pub(super) app: App,
     pub(super) actor: Actor,
     pub(super) home: tempfile::TempDir,
-    /// Instead of the major that the wizard proposes: from `TEST_MAJOR`, or of the test that asks for it.
+    /// Instead of the major that the wizard proposes.
     pub(super) major: Option<String>,
     runner: Option<Runner>,
     stop: CancellationToken,
@@ -50,7 +50,7 @@ impl Machine {
         std::os::unix::fs::symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/var/engines"), home.path().join("engines")).unwrap();
         let app = Self::assemble(home.path(), db.options.clone()).await;
         let actor = world::person(&app).await;
-        let mut machine = Self { app, actor, home, major: std::env::var("TEST_MAJOR").ok(), runner: None, stop: CancellationToken::new() };
+        let mut machine = Self { app, actor, home, major: None, runner: None, stop: CancellationToken::new() };
         machine.begin().await;
         machine
     }

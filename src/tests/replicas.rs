@@ -161,9 +161,7 @@ async fn r008_what_dies_of_a_datastore_with_replicas_comes_back_and_follows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r008_a_replica_that_hears_nothing_is_not_read_from_and_then_again() {
-    let mut machine = Machine::new().await;
-    // One that takes up by a reload whom it follows.
-    machine.major = None;
+    let machine = Machine::new().await;
     let (id, _) = machine.replicated("two-replicas").await;
     assert_eq!(machine.met(id).await.len(), 2);
     // Its receiver cannot come to the primary any more.
@@ -199,7 +197,7 @@ pub(super) fn primary(view: &DatastoreView) -> Uuid {
 async fn a_planned_promotion_loses_no_acknowledged_row() {
     Machine::with_newest_and_oldest(async |machine| {
         let (id, view) = machine.replicated("two-replicas").await;
-        let writer = Writer::start(&machine, id).await;
+        let writer = Writer::start(machine, id).await;
         let (first, second) = (primary(&view), view.nodes[2].id);
         for (times, next) in [(1, second), (2, first)] {
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -212,7 +210,7 @@ async fn a_planned_promotion_loses_no_acknowledged_row() {
         }
         let kept: i64 = machine.session_of(id, 2, "SELECT count(*) FROM pg_replication_slots").await;
         assert_eq!(kept, 0, "one that was a primary keeps nothing for others any more");
-        let (acknowledged, lost, longest) = writer.end(&machine, id).await;
+        let (acknowledged, lost, longest) = writer.end(machine, id).await;
         println!("{acknowledged} rows acknowledged over two promotions, longest pause {longest:?}");
         assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
         machine.until_read(id, "select count(*) > 0 from w", "t").await;
