@@ -42,6 +42,11 @@ bench: ## Measure, beside the bare engine and peers; ONLY=create for a part
 	@+$(MAKE) -j$(CORES) release
 	@+PATRONI=$$(scripts/peers.sh $(ONLY)) cargo bench --features ssr --bench granary -- $(ONLY)
 
+.PHONY: chaos
+chaos: ## Kill, freeze and starve datastores with replicas, for long; SEED=7 ROUNDS=40 to replay
+	@scripts/install.sh test
+	@+CHAOS_SEED=$(SEED) CHAOS_ROUNDS=$(ROUNDS) cargo test --features ssr --test kill -- --ignored --exact --nocapture chaos::the_long_form
+
 # --- The build: browser side, what the browser loads, server side ----------------------------------------------------
 # cargo knows best what changed, so it is always asked (FORCE); what it leaves untouched makes nothing after it work.
 

@@ -3,10 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "kill/chaos.rs"]
+mod chaos;
 #[path = "kill/drill.rs"]
 mod drill;
 #[path = "kill/failover.rs"]
 mod failover;
+#[path = "kill/load.rs"]
+mod load;
 #[path = "kill/luck.rs"]
 mod luck;
 #[path = "kill/membership.rs"]
@@ -168,10 +172,10 @@ async fn create(app: &App, actor: &Actor) -> Uuid {
     domain::wizard::finish(app, actor, draft).await.unwrap()
 }
 
-async fn create_replicated(app: &App, actor: &Actor) -> Uuid {
+async fn create_replicated(app: &App, actor: &Actor, topology: &str) -> Uuid {
     let id = domain::wizard::start(app, actor).await.unwrap();
     let (mut draft, ..) = domain::wizard::show(app, actor, id).await.unwrap();
-    (draft.topology, draft.volume_gb) = ("one-replica".to_owned(), "1".to_owned());
+    (draft.topology, draft.volume_gb) = (topology.to_owned(), "1".to_owned());
     for step in [granary::model::step::Step::Configuration, granary::model::step::Step::Resources] {
         domain::wizard::save(app, actor, id, step, "", draft.clone()).await.unwrap();
     }
@@ -342,7 +346,7 @@ async fn r008_a_kill_around_each_step_with_replicas_changes_nothing() {
         faults(JobKind::CreateReplicated).into_iter().filter(|f| ["start-primary", "copy-to-replicas", "verify"].iter().any(|s| f.ends_with(s)))
     {
         let mut doomed = Serving(home.serve(Some(&fault)));
-        let id = create_replicated(&app, &actor).await;
+        let id = create_replicated(&app, &actor, "one-replica").await;
         doomed.dies();
         let serving = Serving(home.serve(None));
         let node = until_running(&app, &actor, id).await.nodes[0].id;

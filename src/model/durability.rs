@@ -42,16 +42,22 @@ impl Durability {
         if topology == Topology::TwoReplicas { Self::Quorum } else { Self::Asynchronous }
     }
 
-    /// The one that was chosen for a topology, or is proposed where nothing was.
+    /// The one that was chosen for a topology, or is proposed where nothing was; `None` for what is none.
+    #[must_use]
+    pub fn of(typed: &str, topology: Topology) -> Option<Self> {
+        match (typed, topology) {
+            ("", _) => Some(Self::proposed(topology)),
+            (_, Topology::Single) => Some(Self::Asynchronous),
+            (typed, _) => Self::ALL.into_iter().find(|d| d.id() == typed),
+        }
+    }
+
+    /// The same.
     ///
     /// # Errors
     /// What is wrong with it, for a person.
     pub fn chosen(typed: &str, topology: Topology) -> Result<Self, String> {
-        match (typed, topology) {
-            ("", _) => Ok(Self::proposed(topology)),
-            (_, Topology::Single) => Ok(Self::Asynchronous),
-            (typed, _) => typed.parse(),
-        }
+        Self::of(typed, topology).ok_or_else(|| "Choose when a write counts as done.".to_owned())
     }
 }
 

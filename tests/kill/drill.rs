@@ -71,7 +71,7 @@ async fn a_kill_around_each_step_of_a_drill_ends_it_and_leaves_nothing() {
     let app = app(&home).await;
     let actor = actor(&app).await;
     let mut serving = Serving(home.serve(None));
-    let id = create_replicated(&app, &actor).await;
+    let id = create_replicated(&app, &actor, "one-replica").await;
     until_running(&app, &actor, id).await;
     let kinds = [JobKind::DrillBegin, JobKind::DrillStrike, JobKind::DrillEnd];
     let mut all: Vec<String> = kinds.into_iter().flat_map(faults).collect();

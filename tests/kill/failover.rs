@@ -29,7 +29,7 @@ impl Replicated {
         let app = app(home).await;
         let actor = actor(&app).await;
         let serving = Serving(home.serve(None));
-        let id = create_replicated(&app, &actor).await;
+        let id = create_replicated(&app, &actor, "one-replica").await;
         let view = until_running(&app, &actor, id).await;
         Self { app, actor, serving, id, view }
     }
@@ -114,6 +114,10 @@ async fn a_kill_around_each_step_of_a_failover_changes_nothing() {
         destroy_primary(&app, id).await;
         doomed.dies();
         assert!(writable(&app, id).await <= 1, "{fault}: two primaries");
+        if fault == "before:promote-replica" {
+            // The one that was elected dies, too.
+            kill(&app, id, next).await;
+        }
         serving = Serving(home.serve(None));
         view = until_led_by(&app, &actor, id, next).await;
         assert_eq!(writable(&app, id).await, 1, "{fault}");
@@ -139,9 +143,29 @@ async fn until_all_arrived(app: &App, id: Uuid) {
 /// Its server dies and can never be started again.
 async fn destroy_primary(app: &App, id: Uuid) {
     let plan = Plan::load(&app.db, id).await.unwrap();
-    let node = plan.node_spec(plan.nodes.iter().find(|node| node.primary).unwrap());
-    let platform = app.platform(&plan.region).unwrap();
-    std::fs::remove_file(platform.paths(&node).data.join("pgdata/global/pg_control")).unwrap();
-    let Presence::Running { pid: Some(pid) } = platform.presence(&node).await else { panic!("it does not run") };
+    let node = plan.nodes.iter().find(|node| node.primary).unwrap();
+    std::fs::remove_file(app.platform(&plan.region).unwrap().paths(&plan.node_spec(node)).data.join("pgdata/global/pg_control")).unwrap();
+    kill(app, id, node.id).await;
+}
+
+/// Its server dies.
+async fn kill(app: &App, id: Uuid, node: Uuid) {
+    let plan = Plan::load(&app.db, id).await.unwrap();
+    let node = plan.node_spec(plan.nodes.iter().find(|n| n.id == node).unwrap());
+    let Presence::Running { pid: Some(pid) } = app.platform(&plan.region).unwrap().presence(&node).await else { panic!("it does not run") };
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_killed_goes_on_with_the_data_that_it_has() {
+    let home = Home::new();
+    let Replicated { app, actor, serving: _serving, id, view } = Replicated::new(&home).await;
+    let plan = Plan::load(&app.db, id).await.unwrap();
+    let node = plan.nodes.iter().find(|node| node.id == role(&view, "replica")).unwrap();
+    // No copy keeps what was never part of the primary.
+    let mark = app.platform(&plan.region).unwrap().paths(&plan.node_spec(node)).data.join("pgdata/mark");
+    std::fs::write(&mark, "").unwrap();
+    kill(&app, id, node.id).await;
+    until(&app, &actor, id, |view| view.job.as_ref().is_some_and(|job| job.label == "Bring replicas back")).await;
+    assert!(mark.exists(), "it was copied anew");
 }

@@ -302,3 +302,73 @@ async fn addresses(tx: &mut PgConnection, id: Uuid) -> anyhow::Result<HashMap<St
         .map(|r| Ok((r.purpose, SocketAddr::new(r.address.addr(), u16::try_from(r.port)?))))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(durability: Durability, readers_fall_back: bool) -> Plan {
+        let member =
+            |slot: u8| PlannedNode { id: Uuid::from_u128(slot.into()), slot, primary: slot == 0, volume: None, membership: Membership::Member };
+        Plan {
+            id: Uuid::nil(),
+            project: Uuid::nil(),
+            name: String::new(),
+            engine: EngineKind::PostgreSql,
+            version: String::new(),
+            region: String::new(),
+            ram_mb: 0,
+            vcpus: 0,
+            storage: Storage::Ephemeral { gb: 1 },
+            lifecycle: String::new(),
+            epoch: 1,
+            durability,
+            sync_sets: Vec::new(),
+            reader_lag: 0,
+            readers_fall_back,
+            wanted_primary: None,
+            ca_pem: None,
+            database: String::new(),
+            user: String::new(),
+            nodes: (0..3).map(member).collect(),
+            addresses: HashMap::new(),
+            sources: Vec::new(),
+            drilled: false,
+        }
+    }
+
+    fn readers(plan: &Plan, serving: &[u8]) -> Vec<u8> {
+        plan.routes(serving).iter().filter(|route| route.listener == ListenerKind::Replica).map(|route| route.slot).collect()
+    }
+
+    #[test]
+    fn readers_get_the_primary_only_where_no_replica_is_left_and_it_was_chosen() {
+        for fall_back in [false, true] {
+            let plan = plan(Durability::Quorum, fall_back);
+            assert_eq!(readers(&plan, &[0, 1, 2]), [1, 2]);
+            assert_eq!(readers(&plan, &[0, 2]), [2]);
+            assert_eq!(readers(&plan, &[0]), if fall_back { vec![0] } else { vec![] });
+            assert!(readers(&plan, &[]).is_empty());
+        }
+        let mut alone = plan(Durability::Asynchronous, true);
+        alone.nodes.truncate(1);
+        assert!(readers(&alone, &[0]).is_empty(), "without replicas there is no replica endpoint");
+    }
+
+    #[test]
+    fn commits_wait_for_members_alone_and_for_nobody_where_that_was_chosen() {
+        let mut plan = plan(Durability::Quorum, false);
+        let id = |slot: u8| plan.nodes[usize::from(slot)].id;
+        let (zero, one, two) = (id(0), id(1), id(2));
+        assert_eq!(plan.wanted_sync_set(zero), SyncSet { primary: zero, members: vec![one, two], acks: 1 });
+        plan.nodes[2].membership = Membership::Joining;
+        assert_eq!(plan.wanted_sync_set(zero).members, [one]);
+        plan.nodes[2].membership = Membership::Leaving;
+        assert_eq!(plan.wanted_sync_set(one).members, [zero]);
+        plan.durability = Durability::Asynchronous;
+        assert_eq!(plan.wanted_sync_set(zero), SyncSet::nobody(zero));
+        // The newest of this primary's own.
+        plan.sync_sets = vec![SyncSet::any_half(zero, vec![one]), SyncSet::nobody(one)];
+        assert_eq!((plan.sync_set(zero).acks, plan.sync_set(two).acks), (1, 0));
+    }
+}

@@ -258,6 +258,13 @@ async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyh
     if let Some(failed) = db::observed::failed(&app.db, plan.id, kind).await? {
         if is_due(&memory.waits, plan.id) {
             tracing::warn!(datastore = %plan.id, why, "{kind}, once more");
+            // What was in the way of the primary's start may have gone, and nothing is lost by it; once another was elected, it may be too late.
+            if kind == JobKind::Failover
+                && plan.wanted_primary.is_none()
+                && let Some(revive) = db::observed::failed(&app.db, plan.id, JobKind::Revive).await?
+            {
+                db::observed::once_more(&app.db, revive, JobKind::Revive).await?;
+            }
             db::observed::once_more(&app.db, failed, kind).await?;
         }
         return Ok(());

@@ -8,6 +8,7 @@ use crate::server::{
 use anyhow::Context;
 use std::{
     collections::HashMap,
+    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -42,21 +43,51 @@ impl Sessions {
             all.remove(&node)
         })
     }
+
+    /// The last session, or a new one where there is none.
+    pub(super) async fn lend(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Lent> {
+        match self.take(node.id) {
+            Some((session, opened)) => Ok(Lent { session, opened, is_new: false }),
+            None => Ok(Lent { session: Arc::new(Session::open(platform, node, MAINTENANCE).await?), opened: Instant::now(), is_new: true }),
+        }
+    }
+
+    /// Takes one back that is well.
+    pub(super) fn keep(&self, node: &NodeSpec, lent: Lent) {
+        self.with(|all| all.insert(node.id, (lent.session, lent.opened)));
+    }
+}
+
+/// A session that others go on with.
+pub(super) struct Lent {
+    session: Arc<Session>,
+    opened: Instant,
+    is_new: bool,
+}
+
+impl Deref for Lent {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
 }
 
 /// See [`crate::server::engine::Engine::check`].
 pub(super) async fn check(sessions: &Sessions, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
     let ask = async {
-        if let Some((session, opened)) = sessions.take(node.id)
-            && let Ok(health) = health(&session).await
-        {
-            sessions.with(|all| all.insert(node.id, (session, opened)));
-            return Ok(health);
+        loop {
+            let session = sessions.lend(platform, node).await?;
+            match health(&session).await {
+                Ok(health) => {
+                    sessions.keep(node, session);
+                    return Ok(health);
+                }
+                // The server it was of may have ended since.
+                Err(_) if !session.is_new => {}
+                Err(why) => return Err(why),
+            }
         }
-        let session = Arc::new(Session::open(platform, node, MAINTENANCE).await?);
-        let health = health(&session).await?;
-        sessions.with(|all| all.insert(node.id, (session, Instant::now())));
-        Ok(health)
     };
     let asked = timeout(LIMIT, ask).await.with_context(|| format!("the server did not answer within {} s", LIMIT.as_secs()))?;
     asked.map_err(|why: anyhow::Error| if is_said(&why) { why.context(Answered) } else { why })

@@ -29,8 +29,26 @@ const LENGTH: usize = 52;
 /// `DB_SHUTDOWNED` and `DB_SHUTDOWNED_IN_RECOVERY`.
 const STOPPED: [u32; 2] = [1, 2];
 
+/// What a control file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Said {
+    stopped: bool,
+    checkpoint: Position,
+}
+
 /// Of a server that was stopped: its log ends with the record of its last checkpoint.
 pub(super) async fn end_of_log(site: Site<'_>) -> anyhow::Result<Position> {
+    let said = said(site).await?;
+    ensure!(said.stopped, "the server was not stopped cleanly: how far its log goes is not known");
+    Ok(said.checkpoint)
+}
+
+/// Whether a server that does not run was stopped, not killed.
+pub(super) async fn was_stopped_cleanly(site: Site<'_>) -> anyhow::Result<bool> {
+    Ok(said(site).await?.stopped)
+}
+
+async fn said(site: Site<'_>) -> anyhow::Result<Said> {
     let reader = control::text(&site.programs.programs.join("pg_controldata"));
     if site.platform.find(&[reader]).await.is_empty() { of_bytes(&read(site).await?) } else { of_words(&ask(site).await?) }
 }
@@ -49,30 +67,25 @@ async fn read(site: Site<'_>) -> anyhow::Result<Vec<u8>> {
 
 async fn run(site: Site<'_>, program: Program) -> anyhow::Result<String> {
     let output = site.platform.run(site.lease, site.node, &program, LIMIT).await;
-    Ok(output.context("the end of its log cannot be read")?.stdout)
+    Ok(output.context("its control file cannot be read")?.stdout)
 }
 
 /// The beginning of a control file.
-fn of_bytes(bytes: &[u8]) -> anyhow::Result<Position> {
+fn of_bytes(bytes: &[u8]) -> anyhow::Result<Said> {
     let number = |at: usize| anyhow::Ok(u32::from_le_bytes(*bytes.get(at..).and_then(<[u8]>::first_chunk).context("the control file is cut")?));
     let version = number(VERSION)?;
     ensure!(VERSIONS.contains(&version), "the control file is of version {version}: only pg_controldata of its major can read it");
-    ensure_stopped(STOPPED.contains(&number(STATE)?))?;
+    let stopped = STOPPED.contains(&number(STATE)?);
     let log = u64::from(number(CHECKPOINT + 4)?) << 32 | u64::from(number(CHECKPOINT)?);
-    Ok(Position { timeline: number(TIMELINE)?, log })
+    Ok(Said { stopped, checkpoint: Position { timeline: number(TIMELINE)?, log } })
 }
 
 /// What `pg_controldata` says.
-fn of_words(says: &str) -> anyhow::Result<Position> {
-    ensure_stopped(field(says, "Database cluster state").is_some_and(|state| state == "shut down" || state == "shut down in recovery"))?;
+fn of_words(says: &str) -> anyhow::Result<Said> {
+    let stopped = field(says, "Database cluster state").is_some_and(|state| state == "shut down" || state == "shut down in recovery");
     let timeline = field(says, "Latest checkpoint's TimeLineID").and_then(|t| t.parse().ok()).context("no timeline is told")?;
     let log = field(says, "Latest checkpoint location").and_then(lsn).context("no end of the log is told")?;
-    Ok(Position { timeline, log })
-}
-
-fn ensure_stopped(stopped: bool) -> anyhow::Result<()> {
-    ensure!(stopped, "the server was not stopped cleanly: how far its log goes is not known");
-    Ok(())
+    Ok(Said { stopped, checkpoint: Position { timeline, log } })
 }
 
 fn field<'a>(says: &'a str, name: &str) -> Option<&'a str> {
@@ -92,7 +105,8 @@ pub(super) mod tests {
     /// What the control file itself says and what `pg_controldata` reads in it, where each of them can.
     pub(in super::super) async fn both_ways(site: Site<'_>) -> (anyhow::Result<Position>, anyhow::Result<Position>) {
         let words = ask(site).await.and_then(|says| of_words(&says));
-        (read(site).await.and_then(|bytes| of_bytes(&bytes)), words)
+        let bytes = read(site).await.and_then(|bytes| of_bytes(&bytes));
+        (bytes.map(|said| said.checkpoint), words.map(|said| said.checkpoint))
     }
 
     #[test]
@@ -104,27 +118,23 @@ Latest checkpoint's REDO location:    16/B374D848
 Latest checkpoint's TimeLineID:       3
 Latest checkpoint's PrevTimeLineID:   3
 ";
-        assert_eq!(of_words(says).unwrap(), Position { timeline: 3, log: 0x16_b374_d848 });
-        assert!(of_words(&says.replace("shut down", "in production")).unwrap_err().to_string().contains("not stopped cleanly"));
+        let checkpoint = Position { timeline: 3, log: 0x16_b374_d848 };
+        assert_eq!(of_words(says).unwrap(), Said { stopped: true, checkpoint });
+        assert_eq!(of_words(&says.replace("shut down", "in production")).unwrap(), Said { stopped: false, checkpoint });
         assert_eq!((field(says, "Latest"), lsn("x"), lsn("1/")), (None, None, None));
     }
 
     #[test]
-    fn a_control_file_of_another_version_or_of_a_running_server_is_not_read() {
+    fn a_control_file_is_read_and_none_of_another_version() {
         let file = |version: u32, state: u32| {
             let numbers = [7, 7, version, 7, state, 7, 7, 7, 0xb374_d848, 0x16, 7, 7, 3];
             numbers.map(u32::to_le_bytes).concat()
         };
-        for (version, state) in [(1100, 1), (1201, 2), (1300, 1)] {
-            assert_eq!(of_bytes(&file(version, state)).unwrap(), Position { timeline: 3, log: 0x16_b374_d848 });
+        let checkpoint = Position { timeline: 3, log: 0x16_b374_d848 };
+        for (version, state, stopped) in [(1100, 1, true), (1201, 2, true), (1300, 1, true), (1100, 6, false), (1100, 0, false)] {
+            assert_eq!(of_bytes(&file(version, state)).unwrap(), Said { stopped, checkpoint });
         }
-        for (file, why) in [
-            (file(1800, 1), "of version 1800"),
-            (file(1100, 6), "not stopped cleanly"),
-            (file(1100, 0), "not stopped cleanly"),
-            (file(1100, 1)[..50].to_vec(), "is cut"),
-            (Vec::new(), "is cut"),
-        ] {
+        for (file, why) in [(file(1800, 1), "of version 1800"), (file(1100, 1)[..50].to_vec(), "is cut"), (Vec::new(), "is cut")] {
             assert!(of_bytes(&file).unwrap_err().to_string().contains(why), "{why}");
         }
     }

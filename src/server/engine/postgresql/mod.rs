@@ -155,11 +155,11 @@ impl Replication for PostgreSql {
     }
 
     async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
-        promotion::position(site).await
+        promotion::position(&self.sessions, site).await
     }
 
     async fn last_word(&self, site: Site<'_>) -> anyhow::Result<Position> {
-        promotion::last_word(site).await
+        promotion::last_word(&self.sessions, site).await
     }
 
     async fn keep_log(&self, site: Site<'_>, follower: &NodeSpec) -> anyhow::Result<()> {
@@ -175,7 +175,7 @@ impl Replication for PostgreSql {
     }
 
     async fn waits_for(&self, site: Site<'_>, set: &SyncSet) -> anyhow::Result<bool> {
-        promotion::waits_for(site, set).await
+        promotion::waits_for(&self.sessions, site, set).await
     }
 
     async fn settle(&self, site: Site<'_>) -> anyhow::Result<()> {
@@ -183,6 +183,6 @@ impl Replication for PostgreSql {
     }
 
     async fn promote(&self, site: Site<'_>) -> anyhow::Result<()> {
-        promotion::promote(site).await
+        promotion::promote(&self.sessions, site).await
     }
 }

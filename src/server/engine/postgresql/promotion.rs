@@ -1,6 +1,7 @@
 //! How far a server is, and how a replica becomes a primary.
 
 use super::{
+    check::Sessions,
     cluster, config, control, control_file, discover,
     session::{MAINTENANCE, Session},
 };
@@ -28,14 +29,15 @@ const POSITION: &str = "SELECT greatest((SELECT timeline_id FROM pg_control_chec
     greatest(pg_wal_lsn_diff(coalesce(pg_last_wal_receive_lsn(), '0/0'), '0/0'), pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0'))::bigint";
 
 /// See [`crate::server::engine::Replication::position`].
-pub(super) async fn position(site: Site<'_>) -> anyhow::Result<Position> {
+pub(super) async fn position(sessions: &Sessions, site: Site<'_>) -> anyhow::Result<Position> {
     if site.platform.presence(site.node).await == Presence::Dead {
         return control_file::end_of_log(site).await;
     }
     let ask = async {
-        let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
-        let row = session.row(POSITION, &[]).await?.context("the server gave no answer")?;
-        Ok(Position { timeline: u32::try_from(row.try_get::<_, i64>(0)?)?, log: u64::try_from(row.try_get::<_, i64>(1)?)? })
+        let session = sessions.lend(site.platform, site.node).await?;
+        let position = said_position(&session).await?;
+        sessions.keep(site.node, session);
+        Ok(position)
     };
     timeout(ANSWER, ask).await.with_context(|| format!("the server did not answer within {} s", ANSWER.as_secs()))?
 }
@@ -45,17 +47,23 @@ pub(super) async fn position(site: Site<'_>) -> anyhow::Result<Position> {
 const RECEIVES_NO_MORE: &str = "SELECT 1 WHERE pg_last_wal_receive_lsn() IS NOT NULL AND NOT EXISTS (SELECT FROM pg_stat_wal_receiver)";
 
 /// See [`crate::server::engine::Replication::last_word`].
-pub(super) async fn last_word(site: Site<'_>) -> anyhow::Result<Position> {
+pub(super) async fn last_word(sessions: &Sessions, site: Site<'_>) -> anyhow::Result<Position> {
     let ask = async {
-        let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
+        let session = sessions.lend(site.platform, site.node).await?;
         ensure!(session.has(FOLLOWS, &[]).await?, "it is no replica");
         while !session.has(RECEIVES_NO_MORE, &[]).await? {
             sleep(POLL).await;
         }
-        let row = session.row(POSITION, &[]).await?.context("the server gave no answer")?;
-        Ok(Position { timeline: u32::try_from(row.try_get::<_, i64>(0)?)?, log: u64::try_from(row.try_get::<_, i64>(1)?)? })
+        let position = said_position(&session).await?;
+        sessions.keep(site.node, session);
+        Ok(position)
     };
     timeout(ANSWER, ask).await.with_context(|| format!("the server still receives, or applies what it has, after {} s", ANSWER.as_secs()))?
+}
+
+async fn said_position(session: &Session) -> anyhow::Result<Position> {
+    let row = session.row(POSITION, &[]).await?.context("the server gave no answer")?;
+    Ok(Position { timeline: u32::try_from(row.try_get::<_, i64>(0)?)?, log: u64::try_from(row.try_get::<_, i64>(1)?)? })
 }
 
 /// Settings that are there from the start are known to all processes.
@@ -63,18 +71,20 @@ const LOADED_JUST_NOW: &str =
     "SELECT 1 WHERE pg_conf_load_time() > pg_postmaster_start_time() AND abs(extract(epoch FROM now() - pg_conf_load_time())) < 10";
 
 /// See [`crate::server::engine::Replication::waits_for`].
-pub(super) async fn waits_for(site: Site<'_>, set: &SyncSet) -> anyhow::Result<bool> {
-    let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
-    if !session.has("SELECT 1 WHERE current_setting('synchronous_standby_names') = $1", &[&config::standby_names(set)]).await? {
-        return Ok(false);
-    }
+pub(super) async fn waits_for(sessions: &Sessions, site: Site<'_>, set: &SyncSet) -> anyhow::Result<bool> {
+    let names = config::standby_names(set);
+    let session = sessions.lend(site.platform, site.node).await?;
+    let (waits, just_now) = (session.has(WAITS_FOR, &[&names]).await?, session.has(LOADED_JUST_NOW, &[]).await?);
+    sessions.keep(site.node, session);
     // A session has it from the server's first process, commits wait by the word of the checkpointer: it reads its settings
     // before it does what it is asked.
-    if session.has(LOADED_JUST_NOW, &[]).await? {
+    if waits && just_now {
         settle(site).await?;
     }
-    Ok(true)
+    Ok(waits)
 }
+
+const WAITS_FOR: &str = "SELECT 1 WHERE current_setting('synchronous_standby_names') = $1";
 
 /// See [`crate::server::engine::Replication::settle`].
 pub(super) async fn settle(site: Site<'_>) -> anyhow::Result<()> {
@@ -85,9 +95,9 @@ pub(super) async fn settle(site: Site<'_>) -> anyhow::Result<()> {
 }
 
 /// See [`crate::server::engine::Replication::promote`].
-pub(super) async fn promote(site: Site<'_>) -> anyhow::Result<()> {
-    let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
+pub(super) async fn promote(sessions: &Sessions, site: Site<'_>) -> anyhow::Result<()> {
     let begun = Instant::now();
+    let session = sessions.lend(site.platform, site.node).await?;
     if session.has(FOLLOWS, &[]).await? {
         ask_to_lead(site, &session).await.context("the replica cannot be asked to become a primary")?;
     }
@@ -95,6 +105,7 @@ pub(super) async fn promote(site: Site<'_>) -> anyhow::Result<()> {
         ensure!(begun.elapsed() < PROMOTION, "the replica did not become a primary within {} min", PROMOTION.as_secs() / 60);
         sleep(POLL).await;
     }
+    sessions.keep(site.node, session);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Replicas: physical copies that follow the primary's log.
 
 use super::{
-    cluster, config, control, discover,
+    cluster, config, control, control_file, discover,
     session::{MAINTENANCE, Session},
 };
 use crate::server::{
@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// A copy is as long as the data is large: this is for some hundred GB.
 const COPY_LIMIT: Duration = Duration::from_hours(4);
+
+/// What makes a cluster a replica's, in the node's data directory.
+const STANDBY: &str = "pgdata/standby.signal";
 
 /// The first major whose `pg_rewind` can be told where the configuration lies.
 const REWIND_SINCE: u32 = 15;
@@ -91,6 +94,12 @@ async fn rewind(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
     let (paths, major) = (platform.paths(node), discover::major(programs)?);
     // Before, it cannot be told of a configuration that lies outside the cluster, and needs one.
     ensure!(major >= REWIND_SINCE, "only from {REWIND_SINCE} on it can be");
+    // One that was killed must come to a clean end first. Of a former primary pg_rewind sees to that, in a single-user server; that
+    // refuses a replica, which never takes writes of its own when it is started as what it is.
+    if platform.has_file(node, STANDBY).await? && !control_file::was_stopped_cleanly(site).await? {
+        control::start(site).await.context("it does not recover")?;
+        control::stop(site).await?;
+    }
     let args = vec![
         "--target-pgdata".to_owned(),
         control::text(&cluster(&paths)),

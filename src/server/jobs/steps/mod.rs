@@ -56,6 +56,10 @@ pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<(
         Err(why) if kind_of(job).is_some_and(JobKind::waits_for_a_primary) && cx.primary_is_gone().await => {
             Err(why.context(Moot("the primary stopped meanwhile".to_owned())))
         }
+        // Clients wait, and no further attempt would help: the monitor starts the primary again, or has another replica take over.
+        Err(why) if kind_of(job) == Some(JobKind::Promote) && promotion::is_past_help(&cx, step).await => {
+            Err(why.context(Moot("a server stopped meanwhile that the change needs".to_owned())))
+        }
         result => result,
     }
 }

@@ -4,9 +4,9 @@
 use super::{Context, Moot, sync};
 use crate::server::{
     db::{self, plan::Membership},
-    engine::{Position, quorum},
-    jobs::kind::JobKind,
-    platform::{ListenerKind, NodeSpec, Presence, Route},
+    engine::{Answered, Position, quorum},
+    jobs::kind::{JobKind, Step},
+    platform::{Activity, ListenerKind, NodeSpec, Presence, Route},
 };
 use anyhow::{Context as _, bail, ensure};
 use futures::future::join_all;
@@ -50,6 +50,12 @@ pub(super) async fn step_down(cx: &Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether a planned change cannot come to its end any more: the replica is gone or, with its last words unread, the primary.
+pub(super) async fn is_past_help(cx: &Context<'_>, step: Step) -> bool {
+    let (Some(next), Ok(platform)) = (wanted(cx), cx.platform()) else { return false };
+    platform.presence(&next).await.is_gone() || step == Step::StepDown && cx.primary_is_gone().await
+}
+
 /// Nothing of the old primary can write any more, and nobody is led to it. Unless it serves again: then all stays as it is.
 pub(super) async fn fence_primary(cx: &Context<'_>) -> anyhow::Result<()> {
     if cx.job.kind == JobKind::Failover.id() {
@@ -59,8 +65,9 @@ pub(super) async fn fence_primary(cx: &Context<'_>) -> anyhow::Result<()> {
         tx.commit().await?;
     }
     let (primary, platform) = (cx.primary()?, cx.platform()?);
-    let look = timeout(SECOND_LOOK, cx.engine()?.check(platform, &primary)).await;
-    if look.is_ok_and(|health| health.is_ok_and(|health| health.writable)) {
+    let stopped = platform.vitals(&primary).await.is_ok_and(|vitals| vitals.activity == Activity::Stopped);
+    let look = async { timeout(SECOND_LOOK, cx.engine()?.check(platform, &primary)).await? };
+    if !stopped && look.await.is_ok_and(|health| health.writable) {
         return Err(Moot("the primary serves again".to_owned()).into());
     }
     platform.fence(cx.lease, &primary).await?;
@@ -139,26 +146,43 @@ async fn wake(cx: &Context<'_>, node: &NodeSpec) {
 pub(super) async fn promote(cx: &Context<'_>) -> anyhow::Result<()> {
     let Some(next) = wanted(cx) else { return Ok(()) };
     cx.platform()?.fence(cx.lease, &cx.primary()?).await?;
+    if is_lost(cx, &next).await? {
+        wake(cx, &next).await;
+    }
     let set = sync::record_for(cx, next.id).await?;
     let (site, replicating) = (cx.site(&next)?, cx.replicating()?);
-    if !replicating.waits_for(site, &set).await? {
-        cx.engine()?.configure(site, &cx.settings_under(&next, &next).await?).await?;
-        cx.engine()?.reload(site).await?;
-        ensure!(replicating.waits_for(site, &set).await?, "the replica did not take up what its commits should wait for");
-    }
+    // Nobody is led to it before its commits wait for these.
+    let waits = async {
+        if !replicating.waits_for(site, &set).await? {
+            cx.engine()?.configure(site, &cx.settings_under(&next, &next).await?).await?;
+            cx.engine()?.reload(site).await?;
+            ensure!(replicating.waits_for(site, &set).await?, "the replica did not take up what its commits should wait for");
+        }
+        Ok(())
+    };
     let others: Vec<NodeSpec> = cx.replicas().into_iter().filter(|node| node.id != next.id).collect();
     let follow = join_all(others.iter().map(|node| async {
         if let Err(why) = turn(cx, node, &next).await {
             tracing::warn!(node = %node.id, "it does not follow the new primary yet: {why:#}");
         }
     }));
-    let (promoted, _) = tokio::join!(replicating.promote(site), follow);
-    promoted?;
+    let (promoted, waits, _) = tokio::join!(replicating.promote(site), waits, follow);
+    promoted.and(waits)?;
     let mut tx = cx.transaction().await?;
     db::lifecycle::promoted(&mut tx, cx.plan.id, next.id).await?;
     db::sync_sets::forget_older(&mut tx, cx.plan.id).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Whether the next primary died or hangs since it was chosen. It alone may be promoted then, as it may be already; so it is started again.
+async fn is_lost(cx: &Context<'_>, next: &NodeSpec) -> anyhow::Result<bool> {
+    let platform = cx.platform()?;
+    if platform.presence(next).await.is_gone() {
+        return Ok(true);
+    }
+    // At the first attempt it has answered a moment ago.
+    Ok(cx.job.attempt > 0 && cx.engine()?.check(platform, next).await.is_err_and(|why| !why.is::<Answered>()))
 }
 
 /// Has a running replica follow another node.

@@ -36,18 +36,20 @@ pub(super) fn lines(draft: &Draft, choices: &Choices, step: Step) -> Vec<Line> {
             line("Database", "engine", draft.engine.parse::<EngineKind>().ok().map(|e| e.label().to_owned())),
             line("Version", "version", typed(&draft.version)),
         ],
-        Step::Configuration => vec![
-            line("Name", "name", typed(&draft.name)),
-            line(
-                "Tags",
-                "tags",
-                names::tags(&draft.tags, choices.max_tags).ok().map(|t| if t.is_empty() { "none".to_owned() } else { t.join(", ") }),
-            ),
-            line("Topology", "topology", draft.topology.parse::<Topology>().ok().map(|t| t.label().to_owned())),
-        ]
-        .into_iter()
-        .chain(durability(draft).map(|it| line("Writes", "durability", Some(it.label().to_owned()))))
-        .collect(),
+        Step::Configuration => {
+            let tags = names::tags(&draft.tags, choices.max_tags).ok().map(|t| if t.is_empty() { "none".to_owned() } else { t.join(", ") });
+            let topology = draft.topology.parse::<Topology>().ok();
+            let mut lines = vec![
+                line("Name", "name", typed(&draft.name)),
+                line("Tags", "tags", tags),
+                line("Topology", "topology", topology.map(|t| t.label().to_owned())),
+            ];
+            // Where there is no replica there is no choice.
+            if let Some(topology) = topology.filter(|topology| *topology != Topology::Single) {
+                lines.push(line("Writes", "durability", Durability::of(&draft.durability, topology).map(|it| it.label().to_owned())));
+            }
+            lines
+        }
         Step::CloudService => vec![line("Region", "region", find(&choices.regions, &draft.region).map(|r| r.name.clone()))],
         Step::Resources => vec![
             line("Instance type", "flavor", find(&choices.flavors, &draft.flavor).map(|f| format!("{}: {}", f.name, f.detail))),
@@ -58,12 +60,6 @@ pub(super) fn lines(draft: &Draft, choices: &Choices, step: Step) -> Vec<Line> {
         ],
         Step::Preview => Vec::new(),
     }
-}
-
-/// When a write counts as done, where there is a choice.
-fn durability(draft: &Draft) -> Option<Durability> {
-    let topology = draft.topology.parse().ok().filter(|topology| *topology != Topology::Single)?;
-    Durability::chosen(&draft.durability, topology).ok()
 }
 
 fn storage(draft: &Draft, choices: &Choices) -> Option<String> {
