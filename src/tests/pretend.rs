@@ -53,9 +53,14 @@ impl Pretend {
         *self.0.lock().unwrap().acts.entry(act).or_default() += 1;
     }
 
-    /// The one version it has.
+    /// The version that is proposed.
     pub(crate) fn version() -> Installed {
         Installed { major: "15".to_owned(), full: "15.0".to_owned(), programs: PathBuf::from("/nonexistent") }
+    }
+
+    /// One that is past its support.
+    pub(crate) fn old_version() -> Installed {
+        Installed { major: "11".to_owned(), full: "11.22".to_owned(), ..Self::version() }
     }
 }
 
@@ -66,7 +71,7 @@ impl Engine for Pretend {
     }
 
     async fn installed(&self, _: &dyn Platform) -> Vec<Installed> {
-        vec![Self::version()]
+        vec![Self::version(), Self::old_version()]
     }
 
     async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()> {

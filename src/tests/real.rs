@@ -37,6 +37,8 @@ pub(super) struct Machine {
     pub(super) app: App,
     pub(super) actor: Actor,
     pub(super) home: tempfile::TempDir,
+    /// Instead of the major that the wizard proposes.
+    pub(super) major: Option<String>,
     runner: Option<Runner>,
     stop: CancellationToken,
 }
@@ -44,9 +46,11 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) async fn new() -> Self {
         let (db, home) = (support::database().await, support::home());
+        // What `make engines` fetched for the tests of this clone; without that the link leads nowhere.
+        std::os::unix::fs::symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/var/engines"), home.path().join("engines")).unwrap();
         let app = Self::assemble(home.path(), db.options.clone()).await;
         let actor = world::person(&app).await;
-        let mut machine = Self { app, actor, home, runner: None, stop: CancellationToken::new() };
+        let mut machine = Self { app, actor, home, major: None, runner: None, stop: CancellationToken::new() };
         machine.begin().await;
         machine
     }
@@ -92,6 +96,7 @@ impl Machine {
         let id = domain::wizard::start(&self.app, &self.actor).await.unwrap();
         let (mut draft, ..) = domain::wizard::show(&self.app, &self.actor, id).await.unwrap();
         (draft.name, draft.allow) = (name.to_owned(), allow.to_owned());
+        draft.version = self.major.clone().unwrap_or(draft.version);
         change(&mut draft);
         for step in crate::model::step::Step::ALL {
             domain::wizard::save(&self.app, &self.actor, id, step, "", draft.clone()).await.unwrap();

@@ -4,6 +4,7 @@ use super::{real::Machine, writer::Writer};
 use crate::{
     model::{
         datastore::{DatastoreView, EndpointKind},
+        engine::EngineKind,
         job::JobState,
         status::Status,
     },
@@ -23,6 +24,20 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Machine {
+    /// Does it with the newest and, where there is more than one, the oldest major of PostgreSQL that is installed, each on a
+    /// machine of its own.
+    pub(super) async fn with_newest_and_oldest(test: impl AsyncFn(&Self)) {
+        let app = Self::new().await.app.clone();
+        let majors: Vec<_> = app.installed[&("local".to_owned(), EngineKind::PostgreSql)].iter().map(|i| &i.major).collect();
+        let oldest = majors[1..].last();
+        for major in majors.first().into_iter().chain(oldest) {
+            println!("with PostgreSQL {major}");
+            let mut machine = Self::new().await;
+            machine.major = Some((*major).clone());
+            test(&machine).await;
+        }
+    }
+
     pub(super) async fn replicated(&self, topology: &str) -> (Uuid, DatastoreView) {
         let id = self.ask_for("orders", "127.0.0.1/32", |d| (d.topology, d.volume_gb) = (topology.to_owned(), "1".to_owned())).await;
         (id, self.until_running(id).await)
@@ -87,55 +102,61 @@ impl Machine {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r008_replicas_follow_and_are_read_from() {
-    let machine = Machine::new().await;
-    let (id, view) = machine.replicated("two-replicas").await;
-    assert_eq!(view.nodes.iter().map(|n| n.role.as_str()).collect::<Vec<_>>(), ["primary", "replica", "replica"]);
-    assert_eq!(view.endpoints.iter().map(|e| e.kind).collect::<Vec<_>>(), [EndpointKind::Primary, EndpointKind::Replica]);
-    assert_eq!(view.job.unwrap().label, "Create datastore");
-    machine.psql(id, "create table t (n int); insert into t values (1)").await.unwrap();
-    machine.until_read(id, "select n from t", "1").await;
-    let refused = machine.psql_at(id, EndpointKind::Replica, "insert into t values (2)").await.unwrap_err();
-    assert!(refused.contains("read-only transaction"), "{refused}");
-    assert_eq!(machine.met(id).await.len(), 2, "readers are spread");
-    let followed = machine.until(id, |v| v.nodes.iter().filter(|n| n.lag.is_some()).count() == 2).await;
-    assert!(followed.nodes.iter().all(|n| n.status == Status::Running), "{followed:#?}");
-    // What is replicated crosses the machine's loopback encrypted and by certificate.
-    let connections =
-        "select count(*) from pg_stat_replication r join pg_stat_ssl s using (pid) where s.ssl and s.client_dn like '%granary_replication'";
-    assert_eq!(machine.psql(id, connections).await.unwrap(), "0", "a tenant sees nothing of replication");
+    Machine::with_newest_and_oldest(async |machine| {
+        let (id, view) = machine.replicated("two-replicas").await;
+        assert_eq!(view.nodes.iter().map(|n| n.role.as_str()).collect::<Vec<_>>(), ["primary", "replica", "replica"]);
+        assert_eq!(view.endpoints.iter().map(|e| e.kind).collect::<Vec<_>>(), [EndpointKind::Primary, EndpointKind::Replica]);
+        assert_eq!(view.job.unwrap().label, "Create datastore");
+        machine.psql(id, "create table t (n int); insert into t values (1)").await.unwrap();
+        machine.until_read(id, "select n from t", "1").await;
+        let refused = machine.psql_at(id, EndpointKind::Replica, "insert into t values (2)").await.unwrap_err();
+        assert!(refused.contains("read-only transaction"), "{refused}");
+        assert_eq!(machine.met(id).await.len(), 2, "readers are spread");
+        let followed = machine.until(id, |v| v.nodes.iter().filter(|n| n.lag.is_some()).count() == 2).await;
+        assert!(followed.nodes.iter().all(|n| n.status == Status::Running), "{followed:#?}");
+        // What is replicated crosses the machine's loopback encrypted and by certificate.
+        let by_certificate =
+            "select count(*) from pg_stat_replication join pg_stat_ssl s using (pid) where s.ssl and s::text like '%granary_replication%'";
+        assert_eq!(machine.session_of(id, 0, by_certificate).await, 2);
+        let seen = "select count(*) from pg_stat_replication where coalesce(state, client_addr::text) is not null";
+        assert_eq!((machine.session_of(id, 0, seen).await, machine.psql(id, seen).await.as_deref()), (2, Ok("0")), "a tenant sees nothing of it");
 
-    domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
-    machine.until_gone(id).await;
-    assert_eq!(std::fs::read_dir(machine.home.path().join("datastores")).unwrap().count(), 0);
-    assert_eq!(std::fs::read_dir(machine.home.path().join("volumes")).unwrap().count(), 0);
+        domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
+        machine.until_gone(id).await;
+        assert_eq!(std::fs::read_dir(machine.home.path().join("datastores")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(machine.home.path().join("volumes")).unwrap().count(), 0);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r008_what_dies_of_a_datastore_with_replicas_comes_back_and_follows() {
-    let machine = Machine::new().await;
-    let (id, _) = machine.replicated("one-replica").await;
-    machine.psql(id, "create table t (n int); insert into t values (1)").await.unwrap();
-    machine.until_read(id, "select n from t", "1").await;
+    Machine::with_newest_and_oldest(async |machine| {
+        let (id, _) = machine.replicated("one-replica").await;
+        machine.psql(id, "create table t (n int); insert into t values (1)").await.unwrap();
+        machine.until_read(id, "select n from t", "1").await;
 
-    // A replica.
-    let replica = machine.server_of(id, 1).await;
-    Machine::kill(replica);
-    machine.psql(id, "insert into t values (2)").await.unwrap();
-    machine.until_done(id, "Bring replicas back", 1).await;
-    assert_ne!(machine.server_of(id, 1).await, replica);
-    machine.until_read(id, "select count(*) from t", "2").await;
+        // A replica.
+        let replica = machine.server_of(id, 1).await;
+        Machine::kill(replica);
+        machine.psql(id, "insert into t values (2)").await.unwrap();
+        machine.until_done(id, "Bring replicas back", 1).await;
+        assert_ne!(machine.server_of(id, 1).await, replica);
+        machine.until_read(id, "select count(*) from t", "2").await;
 
-    // The primary.
-    Machine::kill(machine.server_of(id, 0).await);
-    machine.until_done(id, "Start the primary again", 1).await;
-    machine.psql(id, "insert into t values (3)").await.unwrap();
-    machine.until_read(id, "select count(*) from t", "3").await;
+        // The primary.
+        Machine::kill(machine.server_of(id, 0).await);
+        machine.until_done(id, "Start the primary again", 1).await;
+        machine.psql(id, "insert into t values (3)").await.unwrap();
+        machine.until_read(id, "select count(*) from t", "3").await;
 
-    // Both, on request.
-    domain::datastore::restart(&machine.app, &machine.actor, id).await.unwrap();
-    machine.until_done(id, "Restart", 1).await;
-    machine.psql(id, "insert into t values (4)").await.unwrap();
-    machine.until_read(id, "select count(*) from t", "4").await;
+        // Both, on request.
+        domain::datastore::restart(&machine.app, &machine.actor, id).await.unwrap();
+        machine.until_done(id, "Restart", 1).await;
+        machine.psql(id, "insert into t values (4)").await.unwrap();
+        machine.until_read(id, "select count(*) from t", "4").await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,27 +195,29 @@ pub(super) fn primary(view: &DatastoreView) -> Uuid {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planned_promotion_loses_no_acknowledged_row() {
-    let machine = Machine::new().await;
-    let (id, view) = machine.replicated("two-replicas").await;
-    let writer = Writer::start(&machine, id).await;
-    let (first, second) = (primary(&view), view.nodes[2].id);
-    for (times, next) in [(1, second), (2, first)] {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        domain::datastore::promote(&machine.app, &machine.actor, id, next).await.unwrap();
-        machine.until_done(id, "Promote a replica", times).await;
-        let now = machine.until_running(id).await;
-        assert_eq!(primary(&now), next);
-        assert_eq!(now.endpoints, view.endpoints, "addresses stay");
-        assert_eq!(now.nodes.iter().filter(|n| n.role == "replica" && n.status == Status::Running).count(), 2, "{now:#?}");
-    }
-    let kept: i64 = machine.session_of(id, 2, "SELECT count(*) FROM pg_replication_slots").await;
-    assert_eq!(kept, 0, "one that was a primary keeps nothing for others any more");
-    let (acknowledged, lost, longest) = writer.end(&machine, id).await;
-    println!("{acknowledged} rows acknowledged over two promotions, longest pause {longest:?}");
-    assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
-    machine.until_read(id, "select count(*) > 0 from w", "t").await;
-    let refused = domain::datastore::promote(&machine.app, &machine.actor, id, first).await.unwrap_err();
-    assert!(refused.to_string().contains("primary already"), "{refused}");
+    Machine::with_newest_and_oldest(async |machine| {
+        let (id, view) = machine.replicated("two-replicas").await;
+        let writer = Writer::start(machine, id).await;
+        let (first, second) = (primary(&view), view.nodes[2].id);
+        for (times, next) in [(1, second), (2, first)] {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            domain::datastore::promote(&machine.app, &machine.actor, id, next).await.unwrap();
+            machine.until_done(id, "Promote a replica", times).await;
+            let now = machine.until_running(id).await;
+            assert_eq!(primary(&now), next);
+            assert_eq!(now.endpoints, view.endpoints, "addresses stay");
+            assert_eq!(now.nodes.iter().filter(|n| n.role == "replica" && n.status == Status::Running).count(), 2, "{now:#?}");
+        }
+        let kept: i64 = machine.session_of(id, 2, "SELECT count(*) FROM pg_replication_slots").await;
+        assert_eq!(kept, 0, "one that was a primary keeps nothing for others any more");
+        let (acknowledged, lost, longest) = writer.end(machine, id).await;
+        println!("{acknowledged} rows acknowledged over two promotions, longest pause {longest:?}");
+        assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
+        machine.until_read(id, "select count(*) > 0 from w", "t").await;
+        let refused = domain::datastore::promote(&machine.app, &machine.actor, id, first).await.unwrap_err();
+        assert!(refused.to_string().contains("primary already"), "{refused}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

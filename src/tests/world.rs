@@ -129,7 +129,7 @@ fn app(db: &support::TestDb, home: &tempfile::TempDir, platform: Arc<Fake>, engi
         db: db.pool.clone(),
         catalogue: config::catalogue::load(None).unwrap(),
         platforms: BTreeMap::from([("local".to_owned(), platform as Arc<dyn Platform>)]),
-        installed: BTreeMap::from([(("local".to_owned(), EngineKind::PostgreSql), vec![Pretend::version()])]),
+        installed: BTreeMap::from([(("local".to_owned(), EngineKind::PostgreSql), vec![Pretend::version(), Pretend::old_version()])]),
         engines: BTreeMap::from([(EngineKind::PostgreSql, Arc::new(engine) as Arc<dyn Engine>)]),
         keyring: Keyring::open(&home.path().join("master.key")).unwrap(),
         clock: Clock::System,

@@ -152,12 +152,13 @@ pub async fn expiring(pool: &PgPool, host: Uuid, days: i32) -> sqlx::Result<Vec<
 /// # Errors
 /// Of the database.
 pub async fn lock_idle(tx: &mut PgConnection, datastore: Uuid) -> sqlx::Result<bool> {
-    Ok(sqlx::query_scalar!(
-        "SELECT id FROM datastores d WHERE id = $1 AND lifecycle = 'active'
-         AND NOT EXISTS (SELECT FROM jobs j WHERE j.datastore_id = d.id AND j.state IN ('queued', 'running')) FOR UPDATE",
-        datastore
-    )
-    .fetch_optional(tx)
-    .await?
-    .is_some())
+    let locked = sqlx::query_scalar!("SELECT id FROM datastores WHERE id = $1 AND lifecycle = 'active' FOR UPDATE", datastore)
+        .fetch_optional(&mut *tx)
+        .await?;
+    // Another statement: it sees what those wrote who had the lock before.
+    let is_busy =
+        sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM jobs WHERE datastore_id = $1 AND state IN ('queued', 'running')) AS "busy!""#, datastore)
+            .fetch_one(tx)
+            .await?;
+    Ok(locked.is_some() && !is_busy)
 }

@@ -21,7 +21,7 @@ use anyhow::anyhow;
 use futures::{StreamExt, future::try_join_all};
 use std::{
     collections::HashMap,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tokio::time::timeout;
@@ -54,6 +54,8 @@ const TOGETHER: usize = 16;
 #[derive(Default)]
 struct Memory {
     written: Mutex<HashMap<Uuid, Known>>,
+    /// Whoever looks at a datastore holds its own.
+    turns: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>,
     /// Since when a failed start waits for its next try.
     waits: Mutex<HashMap<Uuid, Instant>>,
     late: Lateness,
@@ -97,7 +99,10 @@ async fn alarms(app: &App, memory: &Memory) {
     alarms.for_each_concurrent(TOGETHER, |id| visit(app, id, memory)).await;
 }
 
+/// Looks at a datastore that no job works on. One look after another: what follows from an older one may be done by now.
 async fn visit(app: &App, id: Uuid, memory: &Memory) {
+    let turn = memory.turns.lock().map(|mut turns| turns.entry(id).or_default().clone()).unwrap_or_default();
+    let _turn = turn.lock().await;
     match db::observed::is_watched(&app.db, app.host, id).await {
         Ok(true) => {}
         Ok(false) => return,
@@ -115,6 +120,10 @@ async fn round(app: &App, memory: &Memory) -> anyhow::Result<()> {
     let due: Vec<Uuid> = match memory.written.lock() {
         Ok(mut written) => {
             written.retain(|id, _| ids.binary_search(id).is_ok());
+            // One that is held, or waited for, has other holders.
+            if let Ok(mut turns) = memory.turns.lock() {
+                turns.retain(|id, turn| ids.binary_search(id).is_ok() || Arc::strong_count(turn) > 1);
+            }
             let seldom = |known: &Known| !known.has_replicas && known.looked.is_some_and(|at| at.elapsed() < SELDOM);
             ids.into_iter().filter(|id| !written.get(id).is_some_and(seldom)).collect()
         }

@@ -39,7 +39,8 @@ async fn r004_every_engine_has_a_card_and_what_cannot_run_says_why() {
     let (_, offer, _) = domain::wizard::show(&world.app, &world.actor, id).await.unwrap();
     assert_eq!(offer.engines.iter().map(|e| e.kind).collect::<Vec<_>>(), EngineKind::ALL);
     assert!(offer.engines[0].unavailable.is_none() && offer.engines[1..].iter().all(|e| e.unavailable.is_some()));
-    assert_eq!(offer.engines[0].versions[0].end_of_support.as_deref(), Some("2027-11-11"), "r005");
+    let versions: Vec<_> = offer.engines[0].versions.iter().map(|v| (v.major.as_str(), v.end_of_support.as_deref(), v.past_support)).collect();
+    assert_eq!(versions, [("15", Some("2027-11-11"), false), ("11", Some("2023-11-09"), true)], "r005");
 }
 
 #[tokio::test]

@@ -103,10 +103,12 @@ fn main(node: &NodeSpec, paths: &NodePaths, major: u32, follows: Option<SocketAd
     durability(&mut text, &Sizing::of(node), major);
     text.section("What commits wait for, while this node is the primary.");
     text.text("synchronous_standby_names", &standby_names(set));
-    if let Some(primary) = follows.filter(|_| major >= 12) {
+    if let Some(primary) = follows {
         text.section("The primary that this replica follows.");
-        text.text("primary_conninfo", &conninfo(node, paths, primary));
-        text.text("primary_slot_name", &slot(node));
+        if major >= 12 {
+            text.text("primary_conninfo", &conninfo(node, paths, primary));
+            text.text("primary_slot_name", &slot(node));
+        }
         // The default, 5 s, is long where a primary is back within one.
         text.set("wal_retrieve_retry_interval", "500ms");
     }

@@ -8,6 +8,7 @@ mod admin;
 mod check;
 mod config;
 mod control;
+mod control_file;
 mod discover;
 mod log;
 mod probe;

@@ -2,7 +2,7 @@
 
 use super::{
     check::Sessions,
-    cluster, config, control,
+    cluster, config, control, control_file, discover,
     session::{MAINTENANCE, Session},
 };
 use crate::server::{
@@ -20,6 +20,9 @@ const PROMOTION: Duration = Duration::from_mins(5);
 /// `pg_promote` itself looks only ten times a second.
 const POLL: Duration = Duration::from_millis(3);
 
+/// The first major that has `pg_promote`.
+const PROMOTED_BY_QUERY_SINCE: u32 = 12;
+
 /// What was received since the last checkpoint may be of a newer timeline; the names of its files begin with it.
 const POSITION: &str = "SELECT greatest((SELECT timeline_id FROM pg_control_checkpoint()),
         (SELECT ('x' || max(substr(name, 1, 8)))::bit(32)::integer FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'))::bigint,
@@ -28,7 +31,7 @@ const POSITION: &str = "SELECT greatest((SELECT timeline_id FROM pg_control_chec
 /// See [`crate::server::engine::Replication::position`].
 pub(super) async fn position(sessions: &Sessions, site: Site<'_>) -> anyhow::Result<Position> {
     if site.platform.presence(site.node).await == Presence::Dead {
-        return end_of_log(site).await;
+        return control_file::end_of_log(site).await;
     }
     let ask = async {
         let session = sessions.lend(site.platform, site.node).await?;
@@ -83,42 +86,6 @@ pub(super) async fn waits_for(sessions: &Sessions, site: Site<'_>, set: &SyncSet
 
 const WAITS_FOR: &str = "SELECT 1 WHERE current_setting('synchronous_standby_names') = $1";
 
-/// Of a server that was stopped: its log ends with the record of its last checkpoint.
-async fn end_of_log(site: Site<'_>) -> anyhow::Result<Position> {
-    let says = control_data(site).await?;
-    ensure!(is_stopped(&says), "the server was not stopped cleanly: how far its log goes is not known");
-    let timeline = field(&says, "Latest checkpoint's TimeLineID").and_then(|t| t.parse().ok()).context("no timeline is told")?;
-    let log = field(&says, "Latest checkpoint location").and_then(lsn).context("no end of the log is told")?;
-    Ok(Position { timeline, log })
-}
-
-/// Whether a server that does not run was stopped, not killed.
-pub(super) async fn was_stopped_cleanly(site: Site<'_>) -> anyhow::Result<bool> {
-    Ok(is_stopped(&control_data(site).await?))
-}
-
-/// What a cluster's control file says.
-async fn control_data(site: Site<'_>) -> anyhow::Result<String> {
-    let Site { platform, lease, node, programs } = site;
-    let args = vec!["--pgdata".to_owned(), control::text(&cluster(&platform.paths(node)))];
-    let program = Program { path: programs.programs.join("pg_controldata"), args, env: Vec::new() };
-    Ok(platform.run(lease, node, &program, Duration::from_secs(10)).await.context("its control file cannot be read")?.stdout)
-}
-
-fn is_stopped(says: &str) -> bool {
-    field(says, "Database cluster state").is_some_and(|state| state == "shut down" || state == "shut down in recovery")
-}
-
-fn field<'a>(says: &'a str, name: &str) -> Option<&'a str> {
-    says.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
-}
-
-/// Reads `16/B374D848`.
-fn lsn(text: &str) -> Option<u64> {
-    let (high, low) = text.split_once('/')?;
-    Some(u64::from_str_radix(high, 16).ok()? << 32 | u64::from_str_radix(low, 16).ok()?)
-}
-
 /// See [`crate::server::engine::Replication::settle`].
 pub(super) async fn settle(site: Site<'_>) -> anyhow::Result<()> {
     let session = Session::open(site.platform, site.node, MAINTENANCE).await?;
@@ -132,7 +99,7 @@ pub(super) async fn promote(sessions: &Sessions, site: Site<'_>) -> anyhow::Resu
     let begun = Instant::now();
     let session = sessions.lend(site.platform, site.node).await?;
     if session.has(FOLLOWS, &[]).await? {
-        session.row("SELECT pg_promote(false)", &[]).await?;
+        ask_to_lead(site, &session).await.context("the replica cannot be asked to become a primary")?;
     }
     while session.has(FOLLOWS, &[]).await? {
         ensure!(begun.elapsed() < PROMOTION, "the replica did not become a primary within {} min", PROMOTION.as_secs() / 60);
@@ -142,26 +109,21 @@ pub(super) async fn promote(sessions: &Sessions, site: Site<'_>) -> anyhow::Resu
     Ok(())
 }
 
+async fn ask_to_lead(site: Site<'_>, session: &Session) -> anyhow::Result<()> {
+    let Site { platform, lease, node, programs } = site;
+    if discover::major(programs)? >= PROMOTED_BY_QUERY_SINCE {
+        return session.row("SELECT pg_promote(false)", &[]).await.map(drop);
+    }
+    let args = ["promote", "--no-wait", "--pgdata", &control::text(&cluster(&platform.paths(node)))].map(str::to_owned).to_vec();
+    let ask = Program { path: programs.programs.join("pg_ctl"), args, env: Vec::new() };
+    platform.run(lease, node, &ask, ANSWER).await.map(drop)
+}
+
 const FOLLOWS: &str = "SELECT 1 WHERE pg_is_in_recovery()";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_end_of_a_log_is_read() {
-        let says = "pg_control version number:            1300
-Database cluster state:               shut down
-Latest checkpoint location:           16/B374D848
-Latest checkpoint's REDO location:    16/B374D848
-Latest checkpoint's TimeLineID:       3
-Latest checkpoint's PrevTimeLineID:   3
-";
-        assert_eq!(field(says, "Database cluster state"), Some("shut down"));
-        assert_eq!(field(says, "Latest checkpoint's TimeLineID"), Some("3"));
-        assert_eq!(field(says, "Latest checkpoint location").and_then(lsn), Some(0x16_b374_d848));
-        assert_eq!((field(says, "Latest"), lsn("x"), lsn("1/")), (None, None, None));
-    }
 
     #[test]
     fn a_newer_timeline_counts_before_more_log() {

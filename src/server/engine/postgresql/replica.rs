@@ -1,7 +1,7 @@
 //! Replicas: physical copies that follow the primary's log.
 
 use super::{
-    cluster, config, control, discover, promotion,
+    cluster, config, control, control_file, discover,
     session::{MAINTENANCE, Session},
 };
 use crate::server::{
@@ -99,7 +99,7 @@ async fn rewind(site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
     ensure!(major >= REWIND_SINCE, "only from {REWIND_SINCE} on it can be");
     // One that was killed must come to a clean end first. Of a former primary pg_rewind sees to that, in a single-user server; that
     // refuses a replica, which never takes writes of its own when it is started as what it is.
-    if platform.has_file(node, STANDBY).await? && !promotion::was_stopped_cleanly(site).await? {
+    if platform.has_file(node, STANDBY).await? && !control_file::was_stopped_cleanly(site).await? {
         control::start_within(site, COMES).await.context("it does not recover")?;
         control::stop(site).await?;
     }

@@ -189,7 +189,7 @@ async fn no_role_but_its_own_can_be_taken_made_or_changed() {
         "UPDATE pg_authid SET rolsuper = true",
         "UPDATE pg_database SET datdba = 10",
         "UPDATE pg_proc SET prosecdef = true WHERE proname = 'version'",
-        "INSERT INTO pg_auth_members VALUES (10, 10, 10, true)",
+        "INSERT INTO pg_auth_members (roleid, member, grantor, admin_option) VALUES (10, 10, 10, true)",
         "SET allow_system_table_mods = on",
         "CREATE TABLE pg_catalog.x (y int)",
         "CREATE FUNCTION pg_catalog.x() RETURNS int LANGUAGE sql AS 'SELECT 1'",

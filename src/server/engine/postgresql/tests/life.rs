@@ -1,12 +1,15 @@
 //! Making, starting, reloading.
 
-use super::{ENGINE, HERE, Node};
+use super::{ENGINE, HERE, Node, majors};
 use crate::{
     model::storage::Storage,
     server::{
         engine::{
-            Engine,
-            postgresql::{SERVICE, config, control},
+            Engine, Replication,
+            postgresql::{
+                SERVICE, config, control, control_file,
+                session::{MAINTENANCE, Session},
+            },
             testing::Direct,
         },
         platform::{Dial, File, NodeSpec, Platform, Presence, Program},
@@ -157,4 +160,25 @@ async fn a_server_that_does_not_stop_is_killed_and_loses_nothing() {
     assert_eq!(node.platform.presence(&node.spec).await, Presence::Dead);
     ENGINE.start(node.site()).await.unwrap();
     assert_eq!(node.psql("app", password.expose_secret(), "orders", &[], &["SELECT count(*) FROM t"]).await, (true, "0".to_owned()));
+}
+
+#[tokio::test]
+async fn the_end_of_a_stopped_servers_log_is_read_with_and_without_pg_controldata() {
+    for programs in majors().await {
+        let node = Node::of(programs).await;
+        node.run().await;
+        let session = Session::open(&node.platform, &node.spec, MAINTENANCE).await.unwrap();
+        let here = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
+        let written = u64::try_from(session.row(here, &[]).await.unwrap().unwrap().get::<_, i64>(0)).unwrap();
+        drop(session);
+        ENGINE.stop(node.site()).await.unwrap();
+        let end = ENGINE.position(node.site()).await.unwrap();
+        assert!(end.timeline == 1 && end.log >= written && end.log < written + (32 << 20), "{}: {end:?}, {written}", node.programs.full);
+        let (bytes, words) = control_file::tests::both_ways(node.site()).await;
+        assert_eq!(bytes.is_ok(), node.programs.major.parse::<u32>().unwrap() <= 17, "{}: {bytes:?}", node.programs.full);
+        // Where both ways are there, they agree.
+        for position in [bytes, words].into_iter().flatten() {
+            assert_eq!(position, end, "{}", node.programs.full);
+        }
+    }
 }

@@ -113,7 +113,7 @@ impl Node {
 }
 
 static ENGINE: LazyLock<PostgreSql> = LazyLock::new(|| {
-    // What `make engines` fetches for a plain user.
+    // What `INTO=var/engines make engines` fetched for the tests of this clone.
     PostgreSql::new(vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("var/engines/postgresql")])
 });
 
