@@ -42,8 +42,13 @@ impl Machine {
 async fn no_acknowledged_write_is_lost_when_the_whole_primary_is_killed_or_frozen() {
     Machine::with_newest_and_oldest(async |machine| {
         let (id, mut view) = machine.replicated("two-replicas").await;
-        let names = machine.session_of(id, 0, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'").await;
-        assert_eq!(names, 2, "commits wait for one of the two");
+        // Commits wait for any of the two, once both have caught up.
+        let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'";
+        let begun = Instant::now();
+        while machine.session_of(id, 0, synchronous).await != 2 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "commits do not find both replicas");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let writer = Writer::start(machine, id).await;
         for blow in [rustix::process::Signal::KILL, rustix::process::Signal::STOP, rustix::process::Signal::KILL] {
             tokio::time::sleep(Duration::from_millis(500)).await;

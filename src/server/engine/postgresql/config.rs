@@ -110,7 +110,7 @@ fn main(node: &NodeSpec, paths: &NodePaths, major: u32, follows: Option<SocketAd
             text.text("primary_slot_name", &slot(node));
         }
         // The default, 5 s, is long where a primary is back within one.
-        text.set("wal_retrieve_retry_interval", "500ms");
+        text.set("wal_retrieve_retry_interval", "100ms");
     }
     reporting(&mut text);
     text.section("Whether writes are refused, because the storage is nearly full.");
