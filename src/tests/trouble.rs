@@ -8,7 +8,8 @@ use super::{
 };
 use crate::server::{
     db::metadata::{
-        self, process,
+        self,
+        process::{self, Process},
         server::{Server, Sizing},
     },
     domain,
@@ -161,6 +162,25 @@ impl Own {
             process.signal(signal).unwrap();
         }
     }
+
+    /// Stops every process, one that was forked meanwhile too: such a one would go on answering.
+    fn freeze(&self) {
+        let begun = Instant::now();
+        loop {
+            self.signal(Signal::STOP);
+            std::thread::sleep(Duration::from_millis(10));
+            let found = process::working_in(&self.directory().join("data"));
+            if found.iter().all(is_stopped) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "some go on: {found:?}");
+        }
+    }
+}
+
+fn is_stopped(process: &Process) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
 }
 
 /// Changes something until the stream tells of it: of what happened while nobody listened it only tells that there was
@@ -194,7 +214,7 @@ async fn metadata_that_is_frozen_or_killed_is_503_soon_and_heals_by_itself() {
     let path = format!("/datastores/{id}");
     let mut stream = Events::open(&browser, "/events").await;
 
-    own.signal(Signal::STOP);
+    own.freeze();
     let begun = Instant::now();
     let answers = join_all((0..20).map(|_| browser.get(&path))).await;
     answers.iter().for_each(is_trouble);
