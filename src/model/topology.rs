@@ -69,9 +69,13 @@ impl Topology {
                 "A single node: nothing takes over when it fails. Until it is back the datastore is down, and what was only on its \
                  storage may be lost."
             }
-            Self::OneReplica | Self::TwoReplicas => {
-                "Asynchronous, a failover may lose the last moments; below you choose. All nodes are on this machine, which remains a \
-                 single point of failure."
+            Self::OneReplica => {
+                "Asynchronous unless you choose otherwise below: a failover may lose the last moments. All nodes are on this machine, \
+                 which remains a single point of failure."
+            }
+            Self::TwoReplicas => {
+                "Each write waits for a replica unless you choose otherwise below. All nodes are on this machine, which remains a single \
+                 point of failure."
             }
         }
     }

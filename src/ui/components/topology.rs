@@ -34,24 +34,24 @@ pub(crate) fn Topology(
     let endpoints = endpoints.into_iter().filter_map(|(name, address)| Some(mark(Glyph::Plug, name.to_owned(), None, address?, "mark"))).collect();
     let (primaries, replicas): (Vec<NodeMark>, Vec<NodeMark>) = nodes.into_iter().partition(|node| node.primary);
     let node = |node: NodeMark| mark(Glyph::Node, node.name, Some(node.state), node.detail, "mark node");
-    let steps = [
+    let legs = [
         vec![mark(Glyph::User, "Clients".to_owned(), Some("verify the server's certificate".to_owned()), String::new(), "mark")],
         vec![mark(Glyph::Shield, "Firewall".to_owned(), Some(gate), String::new(), "mark")],
         endpoints,
         primaries.into_iter().map(node).collect(),
         replicas.into_iter().map(node).collect(),
     ];
-    let replicated = !steps[4].is_empty();
+    let replicated = !legs[4].is_empty();
     view! {
         <figure class="topology">
             <ol>
-                {steps
+                {legs
                     .into_iter()
-                    .filter(|step| !step.is_empty())
-                    .map(|step| {
+                    .filter(|leg| !leg.is_empty())
+                    .map(|leg| {
                         view! {
-                            <li class="step">
-                                <ul>{step}</ul>
+                            <li class="leg">
+                                <ul>{leg}</ul>
                             </li>
                         }
                     })

@@ -4,6 +4,7 @@ use super::{super::show::show, Tab};
 use crate::{
     model::{
         drill::{DrillKind, DrillState, DrillView, DrillsView, Outcome},
+        durability::Durability,
         format,
         status::Tone,
     },
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 /// What it does, how to begin one, the newest result, and earlier ones.
 #[component]
-pub(super) fn Drills(datastore: Uuid, drills: DrillsView) -> impl IntoView {
+pub(super) fn Drills(datastore: Uuid, durability: Durability, drills: DrillsView) -> impl IntoView {
     let DrillsView { drills, refused } = drills;
     let running = drills.iter().find(|drill| drill.state == DrillState::Running).cloned();
     let newest = drills.iter().find(|drill| drill.state != DrillState::Running).cloned();
@@ -33,7 +34,7 @@ pub(super) fn Drills(datastore: Uuid, drills: DrillsView) -> impl IntoView {
             {match (running, refused) {
                 (Some(drill), _) => view! { <Goes drill /> }.into_any(),
                 (None, Some(why)) => view! { <p class="hint">{why}</p> }.into_any(),
-                (None, None) => view! { <Begin datastore /> }.into_any(),
+                (None, None) => view! { <Begin datastore durability /> }.into_any(),
             }}
             {newest
                 .map(|drill| {
@@ -49,7 +50,13 @@ pub(super) fn Drills(datastore: Uuid, drills: DrillsView) -> impl IntoView {
 
 /// The buttons, each behind what it does.
 #[component]
-fn Begin(datastore: Uuid) -> impl IntoView {
+fn Begin(datastore: Uuid, durability: Durability) -> impl IntoView {
+    let loses = match durability {
+        Durability::Quorum => "No write that was acknowledged is lost.",
+        Durability::Asynchronous => {
+            "Replication is asynchronous: where a replica takes over, the last moments before the kill may be lost, your applications' writes among them."
+        }
+    };
     let form = |kind: DrillKind, label: &'static str, look: &'static str| {
         view! { <PostButton action=Drill::url() label look fields=vec![("id", datastore.to_string()), ("kind", kind.id().to_owned())] /> }
     };
@@ -73,7 +80,8 @@ fn Begin(datastore: Uuid) -> impl IntoView {
                     <Icon glyph=Tone::Warning />
                     <div>
                         <p>
-                            "This is a real kill: every process of the primary ends at once, as in a crash, and Granary must notice and act by itself. Your applications cannot write until it has. Replication is asynchronous: where a replica takes over, the last moments before the kill may be lost, your applications' writes among them."
+                            "This is a real kill: every process of the primary ends at once, as in a crash, and Granary must notice and act by itself. Your applications cannot write until it has. "
+                            {loses}
                         </p>
                         {form(DrillKind::Kill, "Kill it now", "danger")}
                     </div>

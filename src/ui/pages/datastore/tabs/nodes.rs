@@ -13,7 +13,7 @@ use crate::{
         page::last_attempt,
     },
     ui::{
-        components::{Card, Copy, Fact, Meter, NodeMark, PostButton, StatusPill, TimeAgo, Topology},
+        components::{Card, Copy, Fact, Glyph, Icon, Meter, NodeMark, PostButton, StatusPill, TimeAgo, Topology},
         request::{Sprite, locale},
     },
 };
@@ -32,7 +32,7 @@ pub fn Nodes() -> impl IntoView {
             Ok((attempt, drills))
         },
         |view, (attempt, drills)| {
-            let (id, enforced) = (view.row.id, view.enforced);
+            let (id, enforced, durability) = (view.row.id, view.enforced, view.durability);
             let acts = matches!(view.row.status, Status::Running | Status::Degraded | Status::NeedsDecision);
             let most = view.row.engine.topologies().iter().map(|topology| topology.nodes()).max().unwrap_or(1);
             let may_add = acts && view.row.nodes < most;
@@ -43,7 +43,7 @@ pub fn Nodes() -> impl IntoView {
                     {view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard datastore=id node index enforced acts /> }).collect_view()}
                 </div>
                 {may_add.then(|| view! { <AddCard id /> })}
-                {drills.map(|drills| view! { <Drills datastore=id drills /> })}
+                {drills.map(|drills| view! { <Drills datastore=id durability drills /> })}
             }
         },
     )
@@ -172,14 +172,18 @@ fn NodeCard(datastore: Uuid, node: NodeView, index: usize, enforced: Enforcement
 #[component]
 fn Act(word: &'static str, node: String, why: String, action: &'static str, ids: (Uuid, Uuid)) -> impl IntoView {
     let fields = vec![("id", ids.0.to_string()), ("node", ids.1.to_string())];
+    let (tone, look) = if word == "Remove" { ("box tone-bad", "danger") } else { ("box tone-warning", "primary") };
     view! {
-        <details class="menu" name="menu">
+        <details class="confirm">
             <summary class="button" aria-label=format!("{word} {node}…")>
                 {format!("{word}…")}
             </summary>
-            <div class="menu-items menu-text">
-                <p>{why}</p>
-                <PostButton action label=format!("{word} now") look=if word == "Remove" { "danger" } else { "primary" } fields />
+            <div class=tone>
+                <Icon glyph=Glyph::Warning />
+                <div>
+                    <p>{why}</p>
+                    <PostButton action label=format!("{word} now") look fields />
+                </div>
             </div>
         </details>
     }

@@ -19,8 +19,10 @@ pub(super) fn DurabilityCard(view: DatastoreView) -> impl IntoView {
         Durability::Asynchronous => (Durability::Quorum, "A write is acknowledged once the primary has it. A failover may lose the last moments."),
     };
     let words = match other {
-        Durability::Quorum => "Each write will take as long as the way to a replica and back. With one replica, writes wait while it is away.",
-        Durability::Asynchronous => "Writes will no longer wait for replicas, and a failover may lose the last moments.",
+        Durability::Quorum => {
+            "After the change each write takes as long as the way to a replica and back. With one replica, writes wait while it is away."
+        }
+        Durability::Asynchronous => "After a change to asynchronous, writes wait for no replica, and a failover may lose the last moments.",
     };
     let fields = vec![("id", view.row.id.to_string()), ("durability", other.id().to_owned())];
     view! {
