@@ -82,6 +82,25 @@ async fn a_frozen_postmaster_alone_is_replaced_and_a_frozen_replica_comes_back()
     assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_freezes_during_a_copy_is_seen_to_and_the_copy_is_made_then() {
+    let machine = Machine::new().await;
+    let (id, view) = machine.replicated("two-replicas").await;
+    machine.psql(id, "create table large as select repeat('x', 900) from generate_series(1, 100000)").await.unwrap();
+    let (leaves, writer) = (view.nodes[2].id, Writer::start(&machine, id).await);
+    let new = domain::membership::replace(&machine.app, &machine.actor, id, leaves).await.unwrap();
+    machine.until(id, |v| v.job.as_ref().is_some_and(|job| job.steps.iter().any(|s| s.label == "Copy the data to the replicas"))).await;
+    writer.begin();
+    signal(&processes(&machine, id, 0).await, rustix::process::Signal::STOP);
+    let now = machine.until(id, |v| v.row.status == Status::Running && v.nodes.iter().all(|n| n.id != leaves)).await;
+    assert!(now.nodes.len() == 3 && now.nodes.iter().any(|n| n.id == new), "{now:#?}");
+    // A copy of what stands still would wait for hours.
+    println!("longest pause {:?}", writer.longest());
+    assert!(writer.longest() < Duration::from_secs(45), "writers waited for the copy: {:?}", writer.longest());
+    let (acknowledged, lost, _) = writer.end(&machine, id).await;
+    assert!(acknowledged > 50 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
+}
+
 /// A server that can never be started again.
 async fn destroy(machine: &Machine, id: Uuid, slot: usize) {
     let plan = Plan::load(&machine.app.db, id).await.unwrap();

@@ -104,14 +104,24 @@ pub async fn failed_kinds(pool: &PgPool, datastore: Uuid) -> sqlx::Result<Vec<Jo
     Ok(kinds.iter().filter_map(|kind| kind.parse().ok()).collect())
 }
 
+/// A job that failed for good.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed {
+    /// Which.
+    pub id: Uuid,
+    /// Whether it had attempts left: then it gave way to something else.
+    pub gave_way: bool,
+}
+
 /// The job of this kind that failed for good, if there is one.
 ///
 /// # Errors
 /// Of the database.
-pub async fn failed(pool: &PgPool, datastore: Uuid, kind: JobKind) -> sqlx::Result<Option<Uuid>> {
-    sqlx::query_scalar!("SELECT id FROM jobs WHERE datastore_id = $1 AND kind = $2 AND state = 'failed'", datastore, kind.id())
+pub async fn failed(pool: &PgPool, datastore: Uuid, kind: JobKind) -> sqlx::Result<Option<Failed>> {
+    let row = sqlx::query!("SELECT id, attempt FROM jobs WHERE datastore_id = $1 AND kind = $2 AND state = 'failed'", datastore, kind.id())
         .fetch_optional(pool)
-        .await
+        .await?;
+    Ok(row.map(|row| Failed { id: row.id, gave_way: row.attempt + 1 < kind.attempts() }))
 }
 
 /// Gives a job that failed for good one more attempt, with all its time.

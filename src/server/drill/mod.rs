@@ -63,7 +63,7 @@ async fn round(app: &App, worker: Uuid, drives: &TaskTracker, stop: &Cancellatio
 async fn tidy_up(app: &App, project: Uuid, datastore: Uuid) -> anyhow::Result<()> {
     let kind = JobKind::DrillEnd;
     if let Some(failed) = db::observed::failed(&app.db, datastore, kind).await? {
-        return Ok(db::observed::once_more(&app.db, failed, kind).await?);
+        return Ok(db::observed::once_more(&app.db, failed.id, kind).await?);
     }
     let mut tx = app.db.begin().await?;
     if db::observed::lock_idle(&mut tx, datastore).await? {

@@ -154,9 +154,15 @@ async fn look(app: &App, id: Uuid, memory: &Memory) -> anyhow::Result<()> {
     outcome
 }
 
-/// Writes down what was seen, where it is news, and records what is to be done.
+/// Records what is to be done, for which clients may wait, then writes down what was seen, where it is news.
 async fn note(app: &App, plan: &Plan, nodes: &[NodeSpec], seen: &Seen, known: &mut Known, memory: &Memory) -> anyhow::Result<()> {
     let verdict = decide(seen);
+    for kind in &verdict.settled {
+        db::job_acts::give_up_failed(&mut *app.db.acquire().await?, plan.id, *kind).await?;
+    }
+    if let Some(intent) = verdict.intent {
+        record(app, plan, intent, memory).await?;
+    }
     let record_storage = known.recorded.is_none_or(|at| at.elapsed() >= RECORD);
     if record_storage || known.written.as_ref().is_none_or(|(last, at)| *last != verdict || at.elapsed() >= REFRESH) {
         for ((node, note), seen) in nodes.iter().zip(&verdict.nodes).zip(&seen.nodes) {
@@ -172,13 +178,7 @@ async fn note(app: &App, plan: &Plan, nodes: &[NodeSpec], seen: &Seen, known: &m
         app.platform(&plan.region)?.bound_logs(plan.id, nodes).await;
         known.recorded = Some(Instant::now());
     }
-    for kind in &verdict.settled {
-        db::job_acts::give_up_failed(&mut *app.db.acquire().await?, plan.id, *kind).await?;
-    }
-    match verdict.intent {
-        Some(intent) => record(app, plan, intent, memory).await,
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn followers(node: &NodeSeen) -> &[Follower] {
@@ -254,7 +254,7 @@ async fn see(app: &App, plan: &Plan, nodes: &[(NodeSpec, bool)], failed: Vec<Job
 }
 
 /// Records the wish; a job acts on it. One that failed is tried again from time to time, so that nothing is started in
-/// circles.
+/// circles; one that gave way goes on at once, with one attempt.
 async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyhow::Result<()> {
     let (kind, why) = match intent {
         Intent::FailOver(why) => (JobKind::Failover, why),
@@ -265,16 +265,16 @@ async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyh
         Intent::Guard(why) => (JobKind::Guard, why),
     };
     if let Some(failed) = db::observed::failed(&app.db, plan.id, kind).await? {
-        if is_due(&memory.waits, plan.id) {
+        if failed.gave_way && kind.goes_on() || is_due(&memory.waits, plan.id) {
             tracing::warn!(datastore = %plan.id, why, "{kind}, once more");
             // What was in the way of the primary's start may have gone, and nothing is lost by it; once another was elected, it may be too late.
             if kind == JobKind::Failover
                 && plan.wanted_primary.is_none()
                 && let Some(revive) = db::observed::failed(&app.db, plan.id, JobKind::Revive).await?
             {
-                db::observed::once_more(&app.db, revive, JobKind::Revive).await?;
+                db::observed::once_more(&app.db, revive.id, JobKind::Revive).await?;
             }
-            db::observed::once_more(&app.db, failed, kind).await?;
+            db::observed::once_more(&app.db, failed.id, kind).await?;
         }
         return Ok(());
     }

@@ -301,8 +301,8 @@ pub trait Platform: Send + Sync {
     /// Empties [`NodePaths::data`]: the way to repeat a half-done initialisation. Refused while anything of the node runs.
     async fn wipe_data(&self, lease: Lease, node: &NodeSpec) -> anyhow::Result<()>;
 
-    /// Runs a program as the node's user until it ends; it is killed with its children after `limit`. An exit code
-    /// other than 0 is an error that carries the end of its standard error. Nothing of it is left afterwards, nor of a
+    /// Runs a program as the node's user until it ends; it is killed with its children after `limit`, and when nobody waits for it
+    /// any more. An exit code other than 0 is an error that carries the end of its standard error. Nothing of it is left afterwards, nor of a
     /// run whose Granary died; when no service runs, nothing at all of the node.
     async fn run(&self, lease: Lease, node: &NodeSpec, program: &Program, limit: Duration) -> anyhow::Result<Output>;
 

@@ -20,12 +20,18 @@ use crate::server::{
         plan::{Membership, Plan},
     },
     engine::{ClientTls, Engine, Replication, Settings, Site, Tls},
-    platform::{Lease, NodeSpec, Platform},
+    monitor::decide::FROZEN,
+    platform::{Activity, Lease, NodeSpec, Platform},
     state::App,
 };
 use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, Postgres, Transaction};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often the primary is looked at by what comes to nothing without it.
+const LOOK: Duration = Duration::from_millis(300);
 
 /// What a job should do is not to be done, or not now: it ends there. The monitor sees to what comes first.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +56,15 @@ pub(crate) async fn run(app: &App, job: &Leased, step: Step) -> anyhow::Result<(
         return Ok(());
     }
     let cx = Context { app, job, plan, lease: Lease { datastore: job.datastore, token: job.token } };
-    let result = act(&cx, step).await;
+    let result = if kind_of(job).is_some_and(JobKind::waits_for_a_primary) && !job.undoing {
+        // A copy may take hours; nobody else looks at the datastore meanwhile.
+        tokio::select! {
+            result = act(&cx, step) => result,
+            why = cx.until_primary_is_lost() => Err(Moot(why.to_owned()).into()),
+        }
+    } else {
+        act(&cx, step).await
+    };
     match result {
         // The monitor sees to the primary first; while this work goes on it does not look.
         Err(why) if kind_of(job).is_some_and(JobKind::waits_for_a_primary) && cx.primary_is_gone().await => {
@@ -163,6 +177,24 @@ impl Context<'_> {
     async fn primary_is_gone(&self) -> bool {
         let (Ok(primary), Ok(platform)) = (self.primary(), self.platform()) else { return false };
         platform.presence(&primary).await.is_gone()
+    }
+
+    /// Returns when the primary has stopped, or is frozen: what was being done comes to nothing without it.
+    async fn until_primary_is_lost(&self) -> &'static str {
+        let (Ok(primary), Ok(platform)) = (self.primary(), self.platform()) else { return std::future::pending().await };
+        let frozen = async {
+            let mut stopped = Duration::ZERO;
+            // Each look counts for no more than the pause before it, however late it comes.
+            while stopped < FROZEN {
+                sleep(LOOK).await;
+                let is_stopped = platform.vitals(&primary).await.is_ok_and(|vitals| vitals.activity == Activity::Stopped);
+                stopped = if is_stopped { stopped + LOOK } else { Duration::ZERO };
+            }
+        };
+        tokio::select! {
+            () = frozen => "the primary is frozen",
+            () = platform.until_gone(&primary) => "the primary stopped meanwhile",
+        }
     }
 
     fn keyring(&self) -> &Keyring {

@@ -44,6 +44,7 @@ use std::{
     time::Duration,
 };
 use tokio::{task::spawn_blocking, time::timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use users::{Account, User, is_root};
 use uuid::Uuid;
@@ -228,10 +229,12 @@ impl Platform for Local {
     async fn run(&self, lease: Lease, node: &NodeSpec, program: &Program, limit: Duration) -> anyhow::Result<Output> {
         must_fit(lease, node)?;
         let (node, program) = (node.clone(), program.clone());
+        let unwanted = CancellationToken::new();
+        let _when_dropped = unwanted.clone().drop_guard();
         self.effect(lease, |local| async move {
             let (set, user) = local.attached(&node)?;
             local.make_sockets(&node, user)?;
-            set.run(&program, &local.dirs.paths(&node).data, limit).await
+            set.run(&program, &local.dirs.paths(&node).data, limit, unwanted).await
         })
         .await
     }

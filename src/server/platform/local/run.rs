@@ -20,6 +20,7 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Most that is kept of an output: its end.
 const KEPT: usize = 1 << 20;
@@ -28,12 +29,12 @@ const KEPT: usize = 1 << 20;
 const ASK: Duration = Duration::from_secs(10);
 
 impl ProcessSet {
-    /// Runs a program as the set's user until it ends. After `limit` it is killed; whatever it started is killed in any
-    /// case. So is what an earlier run left whose Granary died; without a service, everything of the set.
+    /// Runs a program as the set's user until it ends. After `limit`, or once it is `unwanted`, it is killed; whatever it
+    /// started is killed in any case. So is what an earlier run left whose Granary died; without a service, everything of the set.
     ///
     /// # Errors
     /// When it ends with another code than 0 or not in time: carries the end of its standard error.
-    pub async fn run(&self, program: &Program, directory: &Path, limit: Duration) -> anyhow::Result<Output> {
+    pub async fn run(&self, program: &Program, directory: &Path, limit: Duration, unwanted: CancellationToken) -> anyhow::Result<Output> {
         self.end_earlier().await.context("what an earlier run left could not be ended")?;
         let launch = Launch {
             program,
@@ -47,7 +48,7 @@ impl ProcessSet {
         };
         let child = launch.start().await?;
         let set = self.clone();
-        let output = complete(child, program, limit, move |leader| set.end_run(leader)).await?;
+        let output = complete(child, program, limit, unwanted, move |leader| set.end_run(leader)).await?;
         match output.code {
             Some(0) => Ok(output),
             Some(code) => bail!("{} ended with code {code}: {}", name(program), excerpt(&output)),
@@ -83,7 +84,7 @@ pub async fn ask(program: &Program) -> anyhow::Result<Output> {
     environment(&mut command, program);
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().context("setsid cannot be started: it is part of the package util-linux")?;
-    complete(child, program, ASK, |leader| until_empty(FENCE, || kill(|| family(leader)))).await
+    complete(child, program, ASK, CancellationToken::new(), |leader| until_empty(FENCE, || kill(|| family(leader)))).await
 }
 
 /// Waits for a program, ends what is left of it, and returns what it wrote.
@@ -91,18 +92,20 @@ async fn complete(
     mut child: Child,
     program: &Program,
     limit: Duration,
+    unwanted: CancellationToken,
     end: impl FnOnce(u32) -> anyhow::Result<()> + Send + 'static,
 ) -> anyhow::Result<Output> {
     let pid = child.id().context("the program was reaped too early")?;
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
-    let ended = timeout(limit, exit_of(pid)).await;
+    let ended = timeout(limit, unwanted.run_until_cancelled(exit_of(pid))).await;
     // It is not reaped yet, so its pid and its session cannot be anybody else's.
     let nothing_left = spawn_blocking(move || end(pid)).await?;
     let status = child.wait().await?;
     let output = Output { code: status.code(), stdout: text(stdout).await, stderr: text(stderr).await };
     match ended {
-        Ok(ended) => ended?,
+        Ok(Some(ended)) => ended?,
+        Ok(None) => bail!("{} was killed: what it was run for has come to nothing", name(program)),
         Err(_) => bail!("{} did not end within {limit:?} and was killed: {}", name(program), excerpt(&output)),
     }
     nothing_left.with_context(|| format!("{} left processes behind", name(program)))?;

@@ -90,17 +90,18 @@ async fn a_run_whose_granary_died_is_ended_by_the_next() {
 }
 
 #[tokio::test]
-async fn an_effect_goes_on_to_its_end_when_nobody_waits_for_it() {
-    let world = World::new();
-    let node = world.made().await;
-    let slow = sh("sleep 0.5; echo done >slow");
-    let waited = tokio::time::timeout(Duration::from_millis(200), world.run(world.lease(), &node, &slow, LIMIT)).await;
-    assert!(waited.is_err());
-    assert!(!world.has_file(&node, "slow").await.unwrap());
-    // The next effect comes after it, not into it.
-    let next = Lease { token: 2, ..world.lease() };
-    world.put_files(next, &node, &[]).await.unwrap();
-    assert!(world.has_file(&node, "slow").await.unwrap());
+async fn a_run_that_nobody_waits_for_is_ended_before_the_next_effect() {
+    for world in [World::new(), World::without_groups()] {
+        let node = world.made().await;
+        let slow = sh("echo begun >begun; sleep 1000 & sleep 1000; echo done >done");
+        let waited = tokio::time::timeout(Duration::from_millis(500), world.run(world.lease(), &node, &slow, LIMIT)).await;
+        assert!(waited.is_err());
+        // The next effect comes after its end, not into it.
+        let next = Lease { token: 2, ..world.lease() };
+        world.put_files(next, &node, &[]).await.unwrap();
+        assert!(world.pids(&node, 0).await.is_empty());
+        assert!(world.has_file(&node, "begun").await.unwrap() && !world.has_file(&node, "done").await.unwrap());
+    }
 }
 
 #[tokio::test]
