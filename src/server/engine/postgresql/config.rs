@@ -183,6 +183,7 @@ fn durability(text: &mut Text, size: &Sizing, major: u32) {
     text.set("wal_level", "replica");
     text.set("max_wal_senders", 10);
     text.set("max_replication_slots", 10);
+    text.set("wal_buffers", format_args!("'{}kB'", size.wal_buffers_kb));
     text.mb("max_wal_size", size.max_wal_size_mb);
     text.mb("min_wal_size", size.min_wal_size_mb);
     if major >= 13 {

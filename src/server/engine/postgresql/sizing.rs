@@ -8,6 +8,7 @@
 //! | `work_mem` | (RAM − `shared_buffers`) ÷ (3 × connections), at least 1 MB | pgtune's rule: each connection sorts or hashes three times at once |
 //! | `maintenance_work_mem` | 1/16 of RAM, at most 2 GB | pgtune's rule; three autovacuum workers may each take it |
 //! | `min_dynamic_shared_memory` | 1/64 of RAM | our own: see [`super::config`] on shared memory |
+//! | `wal_buffers` | a 32nd of `shared_buffers`, up to 16 MB | the server's own choice with segments of 16 MB; it would stop at one segment |
 //! | `max_wal_size` | a tenth of the storage, 64 MB to 4 GB | pgtune's largest for web and mixed loads; the share keeps log from filling a small volume |
 //! | `min_wal_size` | a quarter of that, at least the two segments the server demands | |
 //! | `max_slot_wal_keep_size` | a quarter of the storage | our own: a replica that is gone must not fill its primary's disk |
@@ -25,6 +26,7 @@ pub(super) struct Sizing {
     pub(super) work_mem_kb: u64,
     pub(super) maintenance_work_mem_mb: u64,
     pub(super) min_dynamic_shared_memory_mb: u64,
+    pub(super) wal_buffers_kb: u64,
     pub(super) max_wal_size_mb: u64,
     pub(super) min_wal_size_mb: u64,
     pub(super) max_slot_wal_keep_size_mb: u64,
@@ -48,6 +50,7 @@ impl Sizing {
             work_mem_kb: ((ram_mb - shared_buffers_mb) * 1024 / (3 * max_connections)).max(1024),
             maintenance_work_mem_mb: (ram_mb / 16).min(2048),
             min_dynamic_shared_memory_mb: ram_mb / 64,
+            wal_buffers_kb: (shared_buffers_mb * 1024 / 32).min(16 << 10),
             max_wal_size_mb,
             min_wal_size_mb: (max_wal_size_mb / 4).max(32),
             max_slot_wal_keep_size_mb: storage_mb / 4,

@@ -58,7 +58,7 @@ pub(super) async fn is_past_help(cx: &Context<'_>, step: Step) -> bool {
 
 /// Nothing of the old primary can write any more, and nobody is led to it. Unless it serves again: then all stays as it is.
 pub(super) async fn fence_primary(cx: &Context<'_>) -> anyhow::Result<()> {
-    if cx.job.kind == JobKind::Failover.id() {
+    if cx.job.kind == JobKind::Failover.id() && cx.plan.wanted_primary.is_some() {
         // What a promotion wished that failed earlier is not what is elected now.
         let mut tx = cx.transaction().await?;
         db::lifecycle::want_primary(&mut tx, cx.plan.id, None).await?;
@@ -145,11 +145,14 @@ async fn wake(cx: &Context<'_>, node: &NodeSpec) {
 /// back later.
 pub(super) async fn promote(cx: &Context<'_>) -> anyhow::Result<()> {
     let Some(next) = wanted(cx) else { return Ok(()) };
-    cx.platform()?.fence(cx.lease, &cx.primary()?).await?;
+    let primary = cx.primary()?;
+    // Recorded before the server is told of it.
+    let (fenced, set) = tokio::join!(cx.platform()?.fence(cx.lease, &primary), sync::record_for(cx, next.id));
+    fenced?;
+    let set = set?;
     if is_lost(cx, &next).await? {
         wake(cx, &next).await;
     }
-    let set = sync::record_for(cx, next.id).await?;
     let (site, replicating) = (cx.site(&next)?, cx.replicating()?);
     // Nobody is led to it before its commits wait for these.
     let waits = async {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::server::platform::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -26,6 +26,12 @@ impl World {
     }
 }
 
+/// Names of the loop devices over a file.
+fn loops_over(file: &Path) -> impl Iterator<Item = String> {
+    let names = fs::read_dir("/sys/block").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(move |name| fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).is_ok_and(|over| Path::new(over.trim_end()) == file))
+}
+
 /// Fills its storage to the last block.
 fn fill() -> Program {
     sh("dd if=/dev/zero of=full bs=1M; exit $?")
@@ -45,6 +51,10 @@ async fn a_volume_is_a_file_system_of_its_size_that_its_node_can_fill_and_no_mor
     let options = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let line = options.lines().find(|l| l.contains(&node.volume.unwrap().to_string())).unwrap();
     assert!(line.contains("nosuid") && line.contains("nodev"), "{line}");
+
+    let path = world.volume(&node).join("image");
+    let past_the_cache = fs::OpenOptions::new().read(true).custom_flags(0x4000).open(&path); // O_DIRECT
+    assert_eq!(past_the_cache.is_ok(), loops_over(&path).all(|name| fs::read_to_string(format!("/sys/block/{name}/loop/dio")).unwrap() == "1\n"));
 
     let error = world.run(world.lease(), &node, &fill(), LIMIT).await.unwrap_err();
     assert!(error.to_string().contains("No space left on device"), "{error:#}");

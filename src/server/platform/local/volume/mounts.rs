@@ -81,6 +81,11 @@ impl Loop {
         Path::new("/dev").join(&self.name)
     }
 
+    /// Whether it writes past the page cache of its file.
+    pub fn is_direct(&self) -> bool {
+        fs::read_to_string(format!("/sys/block/{}/loop/dio", self.name)).is_ok_and(|dio| dio.trim() == "1")
+    }
+
     /// Bytes of the device, which are those its file had when the kernel last looked.
     ///
     /// # Errors
