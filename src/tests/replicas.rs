@@ -100,6 +100,13 @@ impl Machine {
     }
 }
 
+/// How many segments of System V shared memory these processes made.
+fn shared_memory_of(creators: &[u32]) -> usize {
+    let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    let creator = |line: &str| line.split_ascii_whitespace().nth(4).and_then(|pid| pid.parse().ok());
+    segments.lines().filter_map(creator).filter(|pid| creators.contains(pid)).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r008_replicas_follow_and_are_read_from() {
     Machine::with_newest_and_oldest(async |machine| {
@@ -121,8 +128,11 @@ async fn r008_replicas_follow_and_are_read_from() {
         let seen = "select count(*) from pg_stat_replication where coalesce(state, client_addr::text) is not null";
         assert_eq!((machine.session_of(id, 0, seen).await, machine.psql(id, seen).await.as_deref()), (2, Ok("0")), "a tenant sees nothing of it");
 
+        let servers = [machine.server_of(id, 0).await, machine.server_of(id, 1).await, machine.server_of(id, 2).await];
+        assert_eq!(shared_memory_of(&servers), 3);
         domain::datastore::delete(&machine.app, &machine.actor, id, "orders").await.unwrap();
         machine.until_gone(id).await;
+        assert_eq!(shared_memory_of(&servers), 0, "a machine has room for 4096 segments");
         assert_eq!(std::fs::read_dir(machine.home.path().join("datastores")).unwrap().count(), 0);
         assert_eq!(std::fs::read_dir(machine.home.path().join("volumes")).unwrap().count(), 0);
     })

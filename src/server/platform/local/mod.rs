@@ -18,6 +18,7 @@ mod proc;
 mod processes;
 mod record;
 mod run;
+mod shared_memory;
 pub mod survey;
 #[cfg(test)]
 mod tests;

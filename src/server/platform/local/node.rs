@@ -113,6 +113,7 @@ impl Inner {
         let (set, _) = self.attached(node)?;
         let left = set.pids()?;
         ensure!(left.is_empty(), "the data is kept: processes of the node run ({left:?}). Fence it first");
+        set.free_shared_memory();
         Ok(owned::empty(&self.dirs.paths(node).data, None)?)
     }
 
@@ -121,6 +122,7 @@ impl Inner {
         let set = self.set(&node)?;
         set.kill_all(FENCE).await?;
         let remove = move || {
+            set.free_shared_memory();
             set.remove_group().context("the node's control group cannot be removed")?;
             self.volumes.destroy(&node)?;
             self.dirs.sockets("node", node.id).remove()?;

@@ -7,7 +7,7 @@
 //! Signals go through a pidfd that was opened before the membership was read again: a pid that went to another
 //! process in between is never signalled.
 
-use super::{cgroup::Cgroup, launch::Launch, limits::Limited, proc, record::Record, users::User};
+use super::{cgroup::Cgroup, launch::Launch, limits::Limited, proc, record::Record, shared_memory, users::User};
 use crate::server::platform::{Activity, Presence, Program, Signal, Vitals};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -164,6 +164,17 @@ impl ProcessSet {
     pub async fn kill_all(&self, limit: Duration) -> anyhow::Result<()> {
         let set = self.clone();
         spawn_blocking(move || until_empty(limit, || set.kill_once())).await?
+    }
+
+    /// Frees the shared memory that the last service of an empty set left: what it ran on will never be served again.
+    pub fn free_shared_memory(&self) {
+        let last = Record::read(&self.records.join("service")).filter(|record| !record.lives());
+        // A segment that stays does no harm, but one of very many that did.
+        if let (Some(last), Some(user)) = (last, self.user)
+            && let Err(why) = shared_memory::free(last.pid, user.uid)
+        {
+            tracing::warn!("{why:#}");
+        }
     }
 
     /// Removes the control groups of an empty set.
