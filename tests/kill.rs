@@ -71,6 +71,7 @@ impl Home {
             .env("GRANARY_LISTEN", &self.listen)
             .env("GRANARY_PUBLIC_URL", format!("http://{}", self.listen))
             .env_remove("DATABASE_URL")
+            .envs(chaos::clock::environment(self.path()))
             .stdout(Stdio::null())
             .stderr(Stdio::from(std::fs::File::options().create(true).append(true).open(self.path().join("granary.log")).unwrap()));
         command
@@ -94,10 +95,7 @@ impl Home {
 
     fn serve_with(&self, fault: Option<&str>, spares: usize) -> Child {
         let mut command = self.command("serve");
-        command.env("GRANARY_SPARES", spares.to_string());
-        if let Some(fault) = fault {
-            command.args(["--die", fault]);
-        }
+        command.env("GRANARY_SPARES", spares.to_string()).args(fault.iter().flat_map(|fault| ["--die", fault]));
         command.spawn().unwrap()
     }
 }

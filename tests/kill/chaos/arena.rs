@@ -4,6 +4,7 @@ use super::{
     super::{Home, Serving, actor, app, create_replicated, luck::psql, until_running},
     Counts,
     checker::Checker,
+    clock,
     writer::Writer,
 };
 use granary::{
@@ -74,6 +75,15 @@ impl<'a> Arena<'a> {
     pub(super) fn kill_granary(&mut self) {
         // With it goes the process.
         self.granary = None;
+    }
+
+    /// Sets Granary's clock by so many seconds off the machine's.
+    pub(super) fn jump(&self, seconds: i64) {
+        if clock::can_jump() {
+            clock::set(self.home.path(), seconds);
+        } else {
+            println!("            skipped: no clock to set");
+        }
     }
 
     pub(super) fn start_granary(&mut self) {

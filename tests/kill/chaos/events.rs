@@ -1,6 +1,6 @@
 //! What happens to a datastore.
 
-use super::arena::Arena;
+use super::{arena::Arena, network};
 use granary::server::{domain, platform::NodeSpec};
 use rand::{Rng, rngs::StdRng};
 use rustix::{fs, process::Signal};
@@ -32,13 +32,17 @@ pub(super) enum Event {
     LaggingReplica,
     DamagedReplica,
     PortTaken,
+    /// Nobody reaches the primary, or a replica, for some seconds.
+    CutOff,
+    /// Granary's clock is set, while the primary dies.
+    ClockJump,
     /// A replica is lost for good, and the primary cannot be started until somebody was asked to decide.
     Undecided,
 }
 
 impl Event {
     /// All of them.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::KillPrimary,
         Self::KillReplica,
         Self::KillAllNodes,
@@ -58,6 +62,8 @@ impl Event {
         Self::LaggingReplica,
         Self::DamagedReplica,
         Self::PortTaken,
+        Self::CutOff,
+        Self::ClockJump,
         Self::Undecided,
     ];
 
@@ -119,6 +125,17 @@ impl Event {
                 arena.strike(node, Signal::KILL).await;
                 let keep = Duration::from_millis(luck.random_range(2000..8000));
                 with_port_taken(node, || sleep(keep)).await;
+            }
+            Self::CutOff => {
+                let node = if luck.random() { &primary } else { replica };
+                cut_off(luck, node).await;
+            }
+            Self::ClockJump => {
+                arena.jump(luck.random_range(-7200..7200));
+                soon(luck).await;
+                arena.strike(&primary, Signal::KILL).await;
+                soon(luck).await;
+                arena.jump(luck.random_range(-7200..7200));
             }
             Self::Undecided => {
                 arena.kill_granary();
@@ -205,6 +222,15 @@ impl Change {
             restart_granary(arena, luck).await;
         }
     }
+}
+
+async fn cut_off(luck: &mut StdRng, node: &NodeSpec) {
+    let pause = Duration::from_millis(luck.random_range(1000..12_000));
+    if !network::is_own() {
+        return println!("            skipped: this is the machine's own network");
+    }
+    let _cut = network::Cut::off(node.address.ip());
+    sleep(pause).await;
 }
 
 /// Leaves no byte free on a node's volume for some seconds.
