@@ -41,7 +41,7 @@ bench: ## Measure, beside the bare engine and peers; ONLY=create for a part
 	@scripts/install.sh run
 	@+$(MAKE) -j$(CORES) release
 	@# The client that measures would read every CA of this machine each time it connects: 90 ms, and none of them is asked.
-	@+PATRONI=$$(scripts/peers.sh $(ONLY)) SSL_CERT_FILE=/dev/null cargo bench --features ssr --bench granary -- $(ONLY)
+	@+PATRONI=$$(scripts/peers.sh $(ONLY)) SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/nonexistent cargo bench --features ssr --bench granary -- $(ONLY)
 
 .PHONY: chaos
 chaos: ## Kill, freeze and starve datastores with replicas, for long; SEED=7 ROUNDS=40 to replay

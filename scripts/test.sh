@@ -46,6 +46,16 @@ lint_server() { cargo clippy --features ssr --all-targets -- -D warnings; }
 dependencies() { node scripts/dependencies.mjs; }
 documentation() { RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --no-deps --document-private-items --features ssr --lib; }
 lint_browser() { cargo clippy --features hydrate --lib --target wasm32-unknown-unknown -- -D warnings; }
+# The newest and the oldest major of PostgreSQL are tested. Fetched once for all clones; what cannot be had is done without.
+engines() {
+    local cache=/var/cache/granary/engines
+    if [[ $(id -u) != 0 ]]; then cache=${XDG_CACHE_HOME:-$HOME/.cache}/granary/engines; fi
+    if [[ ! -e var/engines ]] && INTO=$cache scripts/engines.sh 11 18; then
+        mkdir -p var
+        ln -sfn "$cache" var/engines
+    fi
+    [[ -e var/engines ]] || printf 'engines: the tests run with those of the system alone\n'
+}
 build() { make -j"$(nproc)" debug; }
 
 rust_tests() {
@@ -78,6 +88,7 @@ part "lints, server side" lint_server check
 part "lints, browser side" lint_browser check
 part "documentation" documentation check
 part "build" build
+part "engines" engines
 part "tests in Rust" rust_tests
 part "tests in the browser" browser_tests
 
