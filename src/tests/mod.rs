@@ -16,6 +16,7 @@ mod measures;
 pub(crate) mod pretend;
 mod real;
 mod redis;
+mod redis_replicas;
 mod replicas;
 pub(crate) mod site;
 pub(crate) mod support;
