@@ -145,6 +145,10 @@ async fn r008_redis_with_replicas_is_read_from_promoted_without_loss_and_deleted
         assert_eq!(now.endpoints, view.endpoints, "addresses stay");
         machine.all_well(id, |v| primary(v) == next).await;
     }
+    let jobs = db::job_views::of_datastore(&machine.app.db, id, 50).await.unwrap();
+    for job in jobs.iter().filter(|job| job.label == "Promote a replica") {
+        println!("{:?}", job.steps.iter().map(|s| (&s.label, s.duration_ms)).collect::<Vec<_>>());
+    }
     let (acknowledged, lost, longest) = writer.end(&machine, id).await;
     println!("{acknowledged} acknowledged over two promotions, longest pause {longest:?}");
     assert!(acknowledged > 20 && lost.is_empty(), "{acknowledged} acknowledged, lost: {lost:?}");
@@ -289,7 +293,7 @@ async fn drills_of_redis_measure_and_leave_nothing() {
         let plan = Plan::load(&machine.app.db, id).await.unwrap();
         for node in &plan.nodes {
             let users = machine.platform().paths(&plan.node_spec(node)).data.join("users.acl");
-            assert!(!std::fs::read_to_string(users).unwrap().contains("granary_probe"), "node {} knows the probe still", node.slot);
+            assert!(!std::fs::read_to_string(users).unwrap().contains("user granary_probe "), "node {} knows the probe still", node.slot);
         }
         assert_eq!(machine.redis(id, &["-n", "15", "DBSIZE"]).await.unwrap(), keys);
     }

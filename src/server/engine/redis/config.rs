@@ -121,6 +121,8 @@ fn durability(text: &mut Text) {
     // The log of changes is whole at the end; a snapshot would only make the stop long, and forbid it on a full disk.
     text.set("shutdown-on-sigterm", "nosave");
     text.set("shutdown-on-sigint", "nosave");
+    // It would wait for each replica's next word, up to a second, with writes refused. Whoever hands over compares what arrived.
+    text.set("shutdown-timeout", 0);
 }
 
 fn memory(text: &mut Text, size: Sizing) {

@@ -136,8 +136,7 @@ pub(super) async fn stop(site: Site<'_>, password: &SecretString) -> anyhow::Res
     service::stop(site, Signal::Terminate, STOP_LIMIT).await
 }
 
-/// Writes down how far a primary is that takes no more writes: its files do not tell. At its end the server itself waits for its
-/// replicas, for 10 s.
+/// Writes down how far a primary is that takes no more writes: its files do not tell.
 async fn note_end(site: Site<'_>, password: &SecretString) -> anyhow::Result<()> {
     let mut client = Client::sign_in(site.platform, site.node, password).await?;
     if info(&mut client).await?.is_primary()? {
