@@ -16,11 +16,13 @@ pub enum EngineKind {
     MySql,
     /// Redis.
     Redis,
+    /// Valkey.
+    Valkey,
 }
 
 impl EngineKind {
     /// All of them, in the order of the wizard's cards.
-    pub const ALL: [Self; 4] = [Self::PostgreSql, Self::MariaDb, Self::MySql, Self::Redis];
+    pub const ALL: [Self; 5] = [Self::PostgreSql, Self::MariaDb, Self::MySql, Self::Redis, Self::Valkey];
 
     /// The id in URLs, forms, the catalogue and the metadata database.
     #[must_use]
@@ -30,6 +32,7 @@ impl EngineKind {
             Self::MariaDb => "mariadb",
             Self::MySql => "mysql",
             Self::Redis => "redis",
+            Self::Valkey => "valkey",
         }
     }
 
@@ -41,6 +44,7 @@ impl EngineKind {
             Self::MariaDb => "MariaDB",
             Self::MySql => "MySQL",
             Self::Redis => "Redis",
+            Self::Valkey => "Valkey",
         }
     }
 
@@ -50,7 +54,7 @@ impl EngineKind {
         match self {
             Self::PostgreSql => 5432,
             Self::MariaDb | Self::MySql => 3306,
-            Self::Redis => 6379,
+            Self::Redis | Self::Valkey => 6379,
         }
     }
 }
@@ -81,16 +85,16 @@ impl EngineKind {
     #[must_use]
     pub fn topologies(self) -> &'static [Topology] {
         match self {
-            Self::PostgreSql | Self::Redis => &Topology::ALL,
+            Self::PostgreSql | Self::Redis | Self::Valkey => &Topology::ALL,
             Self::MariaDb | Self::MySql => &[Topology::Single],
         }
     }
 
     /// Whether a write is acknowledged only once it is written down, so that a server that was killed has it when it is started again, and
-    /// can be made to wait for replicas. Redis answers first and writes down after.
+    /// can be made to wait for replicas. Redis and Valkey answer first and writes down after.
     #[must_use]
     pub fn keeps_acknowledged(self) -> bool {
-        self != Self::Redis
+        !matches!(self, Self::Redis | Self::Valkey)
     }
 
     /// The topology that was chosen.
@@ -156,7 +160,7 @@ impl EngineKind {
     pub fn memory(self) -> Option<&'static str> {
         match self {
             Self::PostgreSql | Self::MariaDb | Self::MySql => None,
-            Self::Redis => Some("data takes at most half of the RAM; then writes are refused, nothing is evicted (noeviction)"),
+            Self::Redis | Self::Valkey => Some("data takes at most half of the RAM; then writes are refused, nothing is evicted (noeviction)"),
         }
     }
 
@@ -171,7 +175,7 @@ impl EngineKind {
     pub fn first_database(self) -> Option<NumberedDatabase> {
         match self {
             Self::PostgreSql | Self::MariaDb | Self::MySql => None,
-            Self::Redis => Some(NumberedDatabase {
+            Self::Redis | Self::Valkey => Some(NumberedDatabase {
                 name: "0",
                 words: "Databases have numbers instead of names, 0 to 15. All are there from the start, and the admin user may use each; \
                     clients begin in 0.",
@@ -185,7 +189,7 @@ impl EngineKind {
         match self {
             Self::PostgreSql => "a session may write after SET default_transaction_read_only = off",
             Self::MariaDb | Self::MySql => "ask whoever runs Granary",
-            Self::Redis => "DEL, UNLINK, EXPIRE and FLUSHALL still work; BGREWRITEAOF then gives back what they freed",
+            Self::Redis | Self::Valkey => "DEL, UNLINK, EXPIRE and FLUSHALL still work; BGREWRITEAOF then gives back what they freed",
         }
     }
 
@@ -198,6 +202,7 @@ impl EngineKind {
             (Self::MariaDb, _) => "mariadb-server".to_owned(),
             (Self::MySql, _) => "mysql-server".to_owned(),
             (Self::Redis, _) => "redis-server".to_owned(),
+            (Self::Valkey, _) => "valkey-server".to_owned(),
         }
     }
 }

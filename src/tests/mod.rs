@@ -21,6 +21,7 @@ mod replicas;
 pub(crate) mod site;
 pub(crate) mod support;
 mod trouble;
+mod valkey;
 mod walk;
 mod web;
 pub(crate) mod world;

@@ -4,7 +4,7 @@ use super::{real::Machine, replicas::primary};
 use crate::{
     model::{
         datastore::{DatastoreView, EndpointKind},
-        drill::{DrillKind, DrillState},
+        drill::{DrillKind, DrillState, Outcome},
         durability::Durability,
         status::Status,
     },
@@ -76,9 +76,13 @@ impl Writer {
 
 impl Machine {
     async fn replicated_redis(&self, topology: &str, durability: &str) -> (Uuid, DatastoreView) {
+        self.replicated_as("redis", topology, durability).await
+    }
+
+    pub(super) async fn replicated_as(&self, engine: &str, topology: &str, durability: &str) -> (Uuid, DatastoreView) {
         let id = self
             .ask_for("cache", "127.0.0.1/32", |d| {
-                (d.engine, d.flavor, d.volume_gb) = ("redis".into(), "1".into(), "1".into());
+                (d.engine, d.flavor, d.volume_gb) = (engine.into(), "1".into(), "1".into());
                 (d.topology, d.durability) = (topology.into(), durability.into());
             })
             .await;
@@ -86,7 +90,7 @@ impl Machine {
     }
 
     /// Every node says this to the admin user, at its own public address or not: each knows the user.
-    async fn until_each_says(&self, id: Uuid, words: &[&str], wanted: &str) {
+    pub(super) async fn until_each_says(&self, id: Uuid, words: &[&str], wanted: &str) {
         let plan = Plan::load(&self.app.db, id).await.unwrap();
         for node in &plan.nodes {
             let address = plan.node_spec(node).address;
@@ -104,13 +108,27 @@ impl Machine {
         }
     }
 
-    async fn all_well(&self, id: Uuid, what: impl Fn(&DatastoreView) -> bool) -> DatastoreView {
+    /// What came of a drill, once it is over.
+    pub(super) async fn drilled(&self, id: Uuid, drill: Uuid) -> Outcome {
+        let begun = Instant::now();
+        loop {
+            let view = domain::drill::show(&self.app, &self.actor, id, drill).await.unwrap();
+            if view.state != DrillState::Running {
+                assert_eq!((view.state, view.error.as_deref()), (DrillState::Done, None), "{view:#?}");
+                return view.outcome.unwrap();
+            }
+            assert!(begun.elapsed() < 3 * PATIENCE, "{view:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(super) async fn all_well(&self, id: Uuid, what: impl Fn(&DatastoreView) -> bool) -> DatastoreView {
         self.until_running(id).await;
         self.until(id, |v| what(v) && v.row.status == Status::Running && v.nodes.iter().all(|n| n.status == Status::Running)).await
     }
 }
 
-fn signal(pid: u32, signal: rustix::process::Signal) {
+pub(super) fn signal(pid: u32, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
 }
 
@@ -265,16 +283,8 @@ async fn drills_of_redis_measure_and_leave_nothing() {
     for kind in [DrillKind::Promotion, DrillKind::Kill] {
         let drill = domain::drill::start(&machine.app, &machine.actor, id, kind).await.unwrap();
         let begun = Instant::now();
-        let over = loop {
-            let view = domain::drill::show(&machine.app, &machine.actor, id, drill).await.unwrap();
-            if view.state != DrillState::Running {
-                break view;
-            }
-            assert!(begun.elapsed() < 3 * PATIENCE, "{view:#?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        };
-        assert_eq!((over.state, over.error.as_deref()), (DrillState::Done, None), "{over:#?}");
-        let outcome = over.outcome.unwrap();
+        let outcome = machine.drilled(id, drill).await;
+        let over = domain::drill::show(&machine.app, &machine.actor, id, drill).await.unwrap();
         println!("{kind:?}: {} ms without writes, {} acknowledged, lost {:?}", outcome.pause_ms, outcome.acknowledged, outcome.lost);
         assert!(outcome.reconnects >= 1 && outcome.acknowledged > 30, "{outcome:?}");
         assert_ne!(over.after, over.before, "another leads");

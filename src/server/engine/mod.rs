@@ -242,5 +242,9 @@ pub trait Engine: Send + Sync {
 #[must_use]
 pub fn all(roots: &[PathBuf], passwords: Option<&Passwords>) -> Vec<Arc<dyn Engine>> {
     let of = |kind: EngineKind| roots.iter().map(|root| root.join(kind.id())).collect();
-    vec![Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql))), Arc::new(redis::Redis::new(of(EngineKind::Redis), passwords.cloned()))]
+    vec![
+        Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql))),
+        Arc::new(redis::Redis::new(of(EngineKind::Redis), passwords.cloned())),
+        Arc::new(redis::Redis::valkey(of(EngineKind::Valkey), passwords.cloned())),
+    ]
 }

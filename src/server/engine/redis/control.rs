@@ -6,6 +6,7 @@ use super::{
     check::info,
     client::Client,
     config::{self, MAIN, MIN_REPLICAS, NO_MORE, OWN_USERS, Own, USERS},
+    product::Product,
     sizing::Sizing,
 };
 use crate::server::{
@@ -79,10 +80,10 @@ shift 3
 exec "$@""#;
 
 /// See [`crate::server::engine::Engine::start`].
-pub(super) async fn start(site: Site<'_>, password: &SecretString) -> anyhow::Result<()> {
+pub(super) async fn start(site: Site<'_>, product: &Product, password: &SecretString) -> anyhow::Result<()> {
     let Site { platform, lease, node, programs } = site;
-    let (paths, server) = (platform.paths(node), text(&programs.programs.join("redis-server")));
-    ensure!(!platform.find(std::slice::from_ref(&server)).await.is_empty(), "{server} is not there: is Redis still installed?");
+    let (paths, server) = (platform.paths(node), text(&programs.programs.join(product.server)));
+    ensure!(!platform.find(std::slice::from_ref(&server)).await.is_empty(), "{server} is not there: is {} still installed?", product.kind);
     ensure!(
         !platform.has_file(node, SERVED).await? || platform.has_file(node, LOG).await?,
         "the server's data is gone: it is not started, because it would begin with nothing, and replicas would follow it in that"

@@ -1,6 +1,6 @@
 //! What the server tells of itself, by name.
 
-use super::config;
+use super::{config, product::Product};
 use crate::server::{
     engine::{Follower, Health, Position},
     platform::NodeSpec,
@@ -121,12 +121,12 @@ impl Info {
     }
 
     /// How it is.
-    pub(super) fn health(&self) -> anyhow::Result<Health> {
+    pub(super) fn health(&self, product: &Product) -> anyhow::Result<Health> {
         // Both are of the same moment, so the difference is the same each time.
         let started = self.number::<i64>("server_time_usec")? / 1_000_000 - self.number::<i64>("uptime_in_seconds")?;
         let writable = self.is_primary()?;
         Ok(Health {
-            version: self.of("redis_version")?.to_owned(),
+            version: self.of(product.version)?.to_owned(),
             writable,
             receives: self.receives(),
             deaf: self.deaf(),
@@ -139,6 +139,7 @@ impl Info {
 
 #[cfg(test)]
 mod tests {
+    use super::super::product::REDIS;
     use super::*;
     use crate::server::engine::testing::node;
     use uuid::Uuid;
@@ -156,12 +157,12 @@ mod tests {
 
     #[test]
     fn what_the_server_tells_is_read() {
-        let health = info(ALONE).health().unwrap();
+        let health = info(ALONE).health(&REDIS).unwrap();
         assert_eq!((health.version.as_str(), health.writable, health.read_only, health.receives), ("7.0.15", true, false, false));
         assert_eq!(health.started_at.unix_timestamp(), 1_795_288_100);
-        assert!(info(&ALONE.replace("268435456", "1")).health().unwrap().read_only);
-        assert!(!info(&ALONE.replace("master\r", "slave\r")).health().unwrap().writable);
-        assert!(info("").health().unwrap_err().to_string().contains("server_time_usec"));
+        assert!(info(&ALONE.replace("268435456", "1")).health(&REDIS).unwrap().read_only);
+        assert!(!info(&ALONE.replace("master\r", "slave\r")).health(&REDIS).unwrap().writable);
+        assert!(info("").health(&REDIS).unwrap_err().to_string().contains("server_time_usec"));
     }
 
     #[test]
@@ -172,11 +173,11 @@ mod tests {
              slave2:ip=127.0.0.1,port=1,state=online,offset=50,lag=0\r\nslave_expires_tracked_keys:0\r\n",
             ids[0], ids[1]
         );
-        let followers = info(&(ALONE.to_owned() + &lines)).health().unwrap().followers;
+        let followers = info(&(ALONE.to_owned() + &lines)).health(&REDIS).unwrap().followers;
         assert_eq!(followers, [Follower { node: ids[0], lag_bytes: 10, synchronous: false }], "one that is being copied to does not follow yet");
         let waits = ALONE.to_owned() + "min_slaves_good_slaves:1\r\n" + &lines;
-        assert!(info(&waits).health().unwrap().followers[0].synchronous);
-        assert!(!info(&waits.replace("lag=1", "lag=60")).health().unwrap().followers[0].synchronous);
+        assert!(info(&waits).health(&REDIS).unwrap().followers[0].synchronous);
+        assert!(!info(&waits.replace("lag=1", "lag=60")).health(&REDIS).unwrap().followers[0].synchronous);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Redis, 7.0 and newer.
+//! Redis, 7.0 and newer, and Valkey, 8.0 and newer.
 //!
 //! Data lies in the node's data directory as it is: Redis knows its own files there by their names. Beside them lies the
 //! list of users, which the server itself writes: so users go where the data goes.
@@ -16,6 +16,7 @@ mod discover;
 mod info;
 mod log;
 mod probe;
+mod product;
 mod promotion;
 mod replica;
 mod sizing;
@@ -34,6 +35,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use client::Client;
 use config::Own;
+use product::{Product, REDIS, VALKEY};
 use secrecy::SecretString;
 use std::path::PathBuf;
 
@@ -49,8 +51,9 @@ const SERVICE: &str = "redis";
 const SOCKET: &str = "redis.sock";
 
 /// The engine.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Redis {
+    product: &'static Product,
     roots: Vec<PathBuf>,
     passwords: Option<Passwords>,
 }
@@ -59,7 +62,13 @@ impl Redis {
     /// Looks for programs in `<root>/<version>/bin` too.
     #[must_use]
     pub fn new(roots: Vec<PathBuf>, passwords: Option<Passwords>) -> Self {
-        Self { roots, passwords }
+        Self { product: &REDIS, roots, passwords }
+    }
+
+    /// The same for Valkey.
+    #[must_use]
+    pub fn valkey(roots: Vec<PathBuf>, passwords: Option<Passwords>) -> Self {
+        Self { product: &VALKEY, roots, passwords }
     }
 
     fn passwords(&self) -> anyhow::Result<&Passwords> {
@@ -85,11 +94,11 @@ impl Redis {
 #[async_trait]
 impl Engine for Redis {
     fn kind(&self) -> EngineKind {
-        EngineKind::Redis
+        self.product.kind
     }
 
     async fn installed(&self, platform: &dyn Platform) -> Vec<Installed> {
-        discover::installed(platform, &self.roots).await
+        discover::installed(platform, self.product, &self.roots).await
     }
 
     async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()> {
@@ -111,7 +120,7 @@ impl Engine for Redis {
     }
 
     async fn start(&self, site: Site<'_>) -> anyhow::Result<()> {
-        control::start(site, &self.password(site.node)?).await
+        control::start(site, self.product, &self.password(site.node)?).await
     }
 
     async fn stop(&self, site: Site<'_>) -> anyhow::Result<()> {
@@ -148,7 +157,7 @@ impl Engine for Redis {
     }
 
     async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
-        check::check(platform, node, &self.password(node)?).await
+        check::check(platform, self.product, node, &self.password(node)?).await
     }
 
     async fn log(&self, platform: &dyn Platform, node: &NodeSpec, bytes: u64) -> Vec<LogEntry> {

@@ -36,7 +36,7 @@ pub(super) async fn copy(redis: &Redis, site: Site<'_>, primary: &NodeSpec) -> a
     platform.fence(lease, node).await?;
     platform.wipe_data(lease, node).await?;
     platform.put_files(lease, node, &[control::users(&users)]).await?;
-    control::start(site, &redis.password(node)?).await?;
+    control::start(site, redis.product, &redis.password(node)?).await?;
     until_copied(redis, site, primary, COPY_LIMIT).await?;
     control::finish(site).await
 }
@@ -59,7 +59,7 @@ pub(super) async fn rejoin(redis: &Redis, site: Site<'_>, primary: &NodeSpec, an
         platform.wipe_data(lease, node).await?;
     }
     platform.put_files(lease, node, &[control::users(&users)]).await?;
-    control::start(site, &redis.password(node)?).await?;
+    control::start(site, redis.product, &redis.password(node)?).await?;
     until_copied(redis, site, primary, COPY_LIMIT).await?;
     control::finish(site).await
 }
