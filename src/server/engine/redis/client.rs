@@ -35,7 +35,7 @@ impl Client {
 
     /// Opens one as Granary's own user. At most 10 s.
     pub(super) async fn sign_in(platform: &dyn Platform, node: &NodeSpec, password: &SecretString) -> anyhow::Result<Self> {
-        Self::open(platform, node).await?.as_user(ADMIN, password).await
+        Self::open(platform, node).await?.signed_in(ADMIN, password).await
     }
 
     /// Over a stream that somebody else opened.
@@ -44,7 +44,7 @@ impl Client {
     }
 
     /// The same session as another user.
-    pub(super) async fn as_user(mut self, user: &str, password: &SecretString) -> anyhow::Result<Self> {
+    pub(super) async fn signed_in(mut self, user: &str, password: &SecretString) -> anyhow::Result<Self> {
         self.ask(&["AUTH", user, password.expose_secret()]).await.context("Granary cannot sign in")?;
         Ok(self)
     }

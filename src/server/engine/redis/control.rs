@@ -59,7 +59,7 @@ fn data_file(name: &str, text: String) -> File {
 
 /// The list of users with these lines. Granary's own are put in at the start.
 pub(super) fn users(lines: &[String]) -> File {
-    let text = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
     File { secret: true, ..data_file(USERS, text) }
 }
 

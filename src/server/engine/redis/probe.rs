@@ -48,7 +48,7 @@ impl Probing for Redis {
 
     async fn open_probe(&self, stream: Box<dyn Stream>, access: &Access) -> anyhow::Result<Box<dyn Probe>> {
         let stream = Verified::new(&access.ca_pem, access.server)?.connect(stream).await?;
-        let mut client = Client::over(Box::new(stream)).as_user(PROBE, &access.password).await?;
+        let mut client = Client::over(Box::new(stream)).signed_in(PROBE, &access.password).await?;
         client.act(&["SELECT", DATABASE]).await?;
         Ok(Box::new(Writer(Mutex::new(client))))
     }

@@ -107,11 +107,10 @@ async fn until_copied(redis: &Redis, site: Site<'_>, primary: &NodeSpec, limit: 
         match redis.look(site).await {
             Ok(info) if info.receives() && info.is_written_down() => return share_users(redis, site, primary).await,
             Ok(info) if info.receives() || info.is_being_copied() => moved = Instant::now(),
-            Ok(_) => {}
             // It reads what it has received.
             Err(why) if why.downcast_ref::<Refusal>().is_some() => moved = Instant::now(),
             Err(why) if site.platform.presence(site.node).await.is_gone() => return Err(why.context("the replica ended meanwhile")),
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         if !matches!(site.platform.presence(primary).await, Presence::Running { .. }) {
             bail!("the primary stopped");

@@ -121,7 +121,8 @@ async fn r008_replicas_have_data_and_users_and_take_no_writes_of_their_own() {
     let health = group.health(primary).await;
     let mut known: Vec<Uuid> = health.followers.iter().map(|follower| follower.node).collect();
     let mut ids: Vec<Uuid> = group.others.iter().map(|node| node.id).collect();
-    (known.sort_unstable(), ids.sort_unstable());
+    known.sort_unstable();
+    ids.sort_unstable();
     assert!(health.writable && known == ids && health.followers.iter().all(|f| !f.synchronous), "{health:?}");
 
     // With what a replica comes to its primary, tenants cannot read, nor does any process show it.
