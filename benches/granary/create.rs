@@ -59,7 +59,8 @@ async fn steps(report: &mut Report, served: &Served, id: Uuid, what: &str) {
 }
 
 async fn first_row(served: &Served, id: Uuid) {
-    bare::row(&served.connection(id).await).await.unwrap();
+    let session = served.connection(id).await.connect().await.unwrap();
+    session.client.batch_execute(bare::ROW).await.unwrap();
 }
 
 async fn at_once(report: &mut Report, served: &Served, bare: &Samples) {

@@ -1,6 +1,7 @@
 //! A datastore with two replicas, made through Granary as its users do.
 
 use crate::{
+    client::Endpoint,
     cluster::{Cluster, Primary},
     served::{PATIENCE, Served},
 };
@@ -16,7 +17,6 @@ use granary::{
         domain,
     },
 };
-use sqlx::postgres::PgConnectOptions;
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -80,7 +80,7 @@ impl Cluster for Datastore {
         "Granary".to_owned()
     }
 
-    async fn endpoint(&self) -> Vec<PgConnectOptions> {
+    async fn endpoint(&self) -> Vec<Endpoint> {
         vec![self.served.connection(self.id).await]
     }
 
@@ -121,9 +121,9 @@ pub(crate) async fn create(served: &Served, name: &str) -> Duration {
     time
 }
 
-async fn replicas(served: &Served, id: Uuid, endpoint: &PgConnectOptions) -> Vec<PgConnectOptions> {
+async fn replicas(served: &Served, id: Uuid, endpoint: &Endpoint) -> Vec<Endpoint> {
     let view = domain::datastore::get(&served.app, &served.actor, id).await.unwrap();
     assert!(view.endpoints.iter().any(|endpoint| endpoint.kind == EndpointKind::Replica), "{view:#?}");
     let public = view.nodes.iter().filter(|node| node.role == "replica").map(|node| node.public.as_deref().unwrap().rsplit_once(':').unwrap());
-    public.map(|(host, port)| endpoint.clone().host(host).port(port.parse().unwrap())).collect()
+    public.map(|(host, port)| Endpoint { host: host.to_owned(), port: port.parse().unwrap(), ..endpoint.clone() }).collect()
 }

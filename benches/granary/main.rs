@@ -7,6 +7,7 @@ mod bare;
 #[path = "../../src/tests/browser.rs"]
 #[expect(dead_code, reason = "it is written for the tests, which use all of it")]
 mod browser;
+mod client;
 mod cluster;
 mod create;
 mod datastore;
@@ -28,7 +29,6 @@ use report::Report;
 async fn main() {
     let only = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
     let wanted = |part: &str| part.contains(&only);
-    writer::count_warnings();
     let mut report = Report::default();
     if wanted("payload") {
         payload::measure(&mut report);

@@ -1,6 +1,6 @@
 //! A Granary of its own, served by the program as users run it, with somebody signed in.
 
-use crate::browser::Browser;
+use crate::{browser::Browser, client::Endpoint};
 use granary::{
     model::{
         datastore::EndpointKind,
@@ -15,7 +15,6 @@ use granary::{
         state::App,
     },
 };
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::{
     collections::BTreeMap,
     net::TcpListener,
@@ -117,7 +116,7 @@ impl Served {
 
     /// How a client connects: verified TLS, through the endpoint. Waits until the page would show it, as the page does: it is
     /// told of changes, and asks nothing meanwhile.
-    pub(crate) async fn connection(&self, id: Uuid) -> PgConnectOptions {
+    pub(crate) async fn connection(&self, id: Uuid) -> Endpoint {
         let mut changes = self.app.changes.subscribe();
         let active = async {
             while !self.is_active(id).await {
@@ -128,14 +127,8 @@ impl Served {
         assert!(told.is_ok(), "{:#?}", domain::datastore::get(&self.app, &self.actor, id).await);
         let connection = domain::access::connection(&self.app, &self.actor, id, EndpointKind::Primary, true).await.unwrap();
         let ca = Plan::load(&self.app.db, id).await.unwrap().ca_pem.unwrap();
-        PgConnectOptions::new_without_pgpass()
-            .host(&connection.host)
-            .port(connection.port)
-            .username(&connection.user)
-            .password(&connection.password.unwrap())
-            .database(&connection.database)
-            .ssl_mode(PgSslMode::VerifyFull)
-            .ssl_root_cert_from_pem(ca.into_bytes())
+        let (user, password, database) = (connection.user, connection.password.unwrap(), connection.database);
+        Endpoint { host: connection.host, port: connection.port, user, password, database, ca_pem: Some(ca) }
     }
 
     async fn is_active(&self, id: Uuid) -> bool {

@@ -2,7 +2,9 @@
 //! the same TLS. The three take turns, so that what else the machine does hits all alike.
 
 use crate::{
-    bare, datastore,
+    bare,
+    client::Endpoint,
+    datastore,
     peers::address,
     processes,
     report::{Report, verdict},
@@ -10,7 +12,6 @@ use crate::{
 };
 use granary::server::db::plan::{Plan, Purpose};
 use rustix::process::{Signal, kill_process};
-use sqlx::postgres::PgConnectOptions;
 use std::{
     fmt::Write as _,
     net::SocketAddr,
@@ -69,12 +70,11 @@ pub(crate) async fn measure(report: &mut Report) {
     let endpoint = served.connection(id).await;
     let plan = Plan::load(&served.app.db, id).await.unwrap();
     let direct = plan.address(Purpose::Private(0)).unwrap();
-    let password = password(&served, id).await;
     admit(&served, &plan);
     let bare = Bare::start(direct);
-    let edge = SocketAddr::new(endpoint.get_host().parse().unwrap(), endpoint.get_port());
+    let edge = SocketAddr::new(endpoint.host.parse().unwrap(), endpoint.port);
     let targets = [("edge", edge), ("bare HAProxy", bare.address), ("direct", direct)].map(|(name, address)| Target { name, address });
-    let bench = |target: &Target, args: &[&str]| pgbench(target.address, &endpoint, &password, args);
+    let bench = |target: &Target, args: &[&str]| pgbench(target.address, &endpoint, args);
     bench(&targets[2], &["-i", "-q", "-s", SCALE]);
     for clients in CLIENTS {
         let mut rates = [const { Vec::new() }; 3];
@@ -104,11 +104,6 @@ fn compare(report: &mut Report, clients: u32, targets: &[Target; 3], rates: [Vec
     }
 }
 
-async fn password(served: &Served, id: Uuid) -> String {
-    use granary::{model::datastore::EndpointKind, server::domain::access};
-    access::connection(&served.app, &served.actor, id, EndpointKind::Primary, true).await.unwrap().password.unwrap()
-}
-
 /// The server lets in clients that come from its edge alone; here it lets in those of this machine too.
 fn admit(served: &Served, plan: &Plan) {
     let node = plan.node_spec(&plan.nodes[0]);
@@ -127,11 +122,11 @@ fn admit(served: &Served, plan: &Plan) {
 }
 
 /// What it printed.
-fn pgbench(address: SocketAddr, endpoint: &PgConnectOptions, password: &str, args: &[&str]) -> String {
+fn pgbench(address: SocketAddr, endpoint: &Endpoint, args: &[&str]) -> String {
     let mut command = Command::new(bare::programs().join("pgbench"));
-    command.args(args).env("PGSSLMODE", "require").env("PGPASSWORD", password).env("PGUSER", endpoint.get_username());
+    command.args(args).env("PGSSLMODE", "require").env("PGPASSWORD", &endpoint.password).env("PGUSER", &endpoint.user);
     command.env("PGHOST", address.ip().to_string()).env("PGPORT", address.port().to_string());
-    command.env("PGDATABASE", endpoint.get_database().unwrap());
+    command.env("PGDATABASE", &endpoint.database);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{address}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

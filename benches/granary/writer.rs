@@ -1,16 +1,13 @@
 //! A client that writes all the time: over TLS, one row in each transaction, and connected again at once when it was cut off.
 //! It remembers what was acknowledged.
 
+use crate::client::{Endpoint, Session};
 use futures::future::{join_all, select_all};
-use sqlx::{
-    ConnectOptions, PgConnection, Row as _,
-    postgres::{PgConnectOptions, PgDatabaseError},
-};
 use std::{
     collections::{BTreeSet, HashSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -18,7 +15,6 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use tracing_subscriber::{Layer, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// Between two rows.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -29,24 +25,6 @@ const AGAIN_OF_MANY: Duration = Duration::from_millis(50);
 const GIVE_UP: Duration = Duration::from_secs(2);
 /// The longest outage that is waited for.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// Warnings of servers so far, whatever the session: a row that came with one counts as not acknowledged.
-static WARNINGS: AtomicU64 = AtomicU64::new(0);
-
-struct Warnings;
-
-impl<S: tracing::Subscriber> Layer<S> for Warnings {
-    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        if event.metadata().target() == "sqlx::postgres::notice" && *event.metadata().level() <= tracing::Level::WARN {
-            WARNINGS.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-}
-
-/// Has servers' warnings counted from now on.
-pub(crate) fn count_warnings() {
-    tracing_subscriber::registry().with(Warnings).init();
-}
 
 #[derive(Default)]
 struct Log {
@@ -77,7 +55,7 @@ pub(crate) struct Outcome {
 
 /// The client; it ends with [`Writer::end`].
 pub(crate) struct Writer {
-    hosts: Arc<Vec<PgConnectOptions>>,
+    hosts: Arc<Vec<Endpoint>>,
     log: Arc<Mutex<Log>>,
     over: Arc<AtomicBool>,
     task: JoinHandle<()>,
@@ -86,11 +64,11 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts to write. Of several hosts it writes at the first that takes writes, and asks all at once: no slower than libpq's
     /// `target_session_attrs=read-write`, which asks one after the other.
-    pub(crate) async fn start(hosts: Vec<PgConnectOptions>) -> Self {
-        let hosts: Arc<Vec<_>> = Arc::new(hosts.into_iter().map(PgConnectOptions::disable_statement_logging).collect());
+    pub(crate) async fn start(hosts: Vec<Endpoint>) -> Self {
+        let hosts = Arc::new(hosts);
         let (log, over) = (Arc::new(Mutex::new(Log::default())), Arc::new(AtomicBool::new(false)));
-        let mut session = reach(&hosts, &log).await;
-        sqlx::query("CREATE TABLE acknowledged (id bigint PRIMARY KEY)").execute(&mut session).await.unwrap();
+        let session = reach(&hosts, &log).await;
+        session.client.batch_execute("CREATE TABLE acknowledged (id bigint PRIMARY KEY)").await.unwrap();
         let task = tokio::spawn(write(hosts.clone(), log.clone(), over.clone()));
         Self { hosts, log, over, task }
     }
@@ -133,8 +111,8 @@ impl Writer {
     pub(crate) async fn end(self) -> Outcome {
         self.over.store(true, Ordering::SeqCst);
         self.task.await.unwrap();
-        let mut session = reach(&self.hosts, &self.log).await;
-        let rows = sqlx::query("SELECT id FROM acknowledged").fetch_all(&mut session).await.unwrap();
+        let session = reach(&self.hosts, &self.log).await;
+        let rows = session.client.query("SELECT id FROM acknowledged", &[]).await.unwrap();
         let there: HashSet<i64> = rows.iter().map(|row| row.get(0)).collect();
         let log = self.log.lock().unwrap();
         let lost = log.acknowledged.iter().filter(|it| !there.contains(&it.id)).count();
@@ -152,10 +130,10 @@ impl Outcome {
     }
 }
 
-async fn write(hosts: Arc<Vec<PgConnectOptions>>, log: Arc<Mutex<Log>>, over: Arc<AtomicBool>) {
+async fn write(hosts: Arc<Vec<Endpoint>>, log: Arc<Mutex<Log>>, over: Arc<AtomicBool>) {
     let mut id = 0;
     while !over.load(Ordering::SeqCst) {
-        let mut connection = reach(&hosts, &log).await;
+        let connection = reach(&hosts, &log).await;
         let session = {
             let mut log = log.lock().unwrap();
             log.sessions += 1;
@@ -163,7 +141,7 @@ async fn write(hosts: Arc<Vec<PgConnectOptions>>, log: Arc<Mutex<Log>>, over: Ar
         };
         while !over.load(Ordering::SeqCst) {
             id += 1;
-            if !row(&mut connection, id, session, &log).await {
+            if !row(&connection, id, session, &log).await {
                 break;
             }
             sleep(PAUSE).await;
@@ -172,12 +150,12 @@ async fn write(hosts: Arc<Vec<PgConnectOptions>>, log: Arc<Mutex<Log>>, over: Ar
 }
 
 /// Writes one; whether the session goes on.
-async fn row(connection: &mut PgConnection, id: i64, session: u64, log: &Mutex<Log>) -> bool {
-    let warnings = WARNINGS.load(Ordering::SeqCst);
-    let insert = sqlx::query("INSERT INTO acknowledged VALUES ($1)").bind(id).execute(connection);
+async fn row(connection: &Session, id: i64, session: u64, log: &Mutex<Log>) -> bool {
+    let warnings = connection.warnings();
+    let insert = async { Ok(connection.client.execute("INSERT INTO acknowledged VALUES ($1)", &[&id]).await?) };
     match timeout(GIVE_UP, insert).await {
         Ok(Ok(_)) => {
-            if WARNINGS.load(Ordering::SeqCst) == warnings {
+            if connection.warnings() == warnings {
                 log.lock().unwrap().acknowledged.push(Acknowledged { id, session, at: Instant::now() });
             }
             true
@@ -194,7 +172,7 @@ async fn row(connection: &mut PgConnection, id: i64, session: u64, log: &Mutex<L
 }
 
 /// Connects, again and again.
-async fn reach(hosts: &[PgConnectOptions], log: &Mutex<Log>) -> PgConnection {
+async fn reach(hosts: &[Endpoint], log: &Mutex<Log>) -> Session {
     let many = hosts.len() > 1;
     let tries = hosts.iter().map(|host| {
         Box::pin(async move {
@@ -213,20 +191,20 @@ async fn reach(hosts: &[PgConnectOptions], log: &Mutex<Log>) -> PgConnection {
 }
 
 /// Connects; `None` at a standby, where it matters.
-async fn connect(host: &PgConnectOptions, ask: bool) -> sqlx::Result<Option<PgConnection>> {
-    let mut connection = host.connect().await?;
+async fn connect(host: &Endpoint, ask: bool) -> anyhow::Result<Option<Session>> {
+    let session = host.connect().await?;
     if ask {
-        let read_only: String = sqlx::query("SHOW transaction_read_only").fetch_one(&mut connection).await?.get(0);
-        return Ok((read_only == "off").then_some(connection));
+        let read_only: String = session.client.query_one("SHOW transaction_read_only", &[]).await?.get(0);
+        return Ok((read_only == "off").then_some(session));
     }
-    Ok(Some(connection))
+    Ok(Some(session))
 }
 
 /// Remembers an error, unless the connection was lost or refused: what a server says when it stops or starts (57P01 to 57P03)
 /// is that too.
-fn note(error: &sqlx::Error, log: &Mutex<Log>) {
-    if let sqlx::Error::Database(error) = error {
-        let code = error.downcast_ref::<PgDatabaseError>().code();
+fn note(error: &anyhow::Error, log: &Mutex<Log>) {
+    if let Some(error) = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) {
+        let code = error.code().code();
         if !code.starts_with("57P0") {
             log.lock().unwrap().errors.push(format!("{code} {}", error.message()));
         }
@@ -234,22 +212,22 @@ fn note(error: &sqlx::Error, log: &Mutex<Log>) {
 }
 
 /// Waits until a row of the first host can be read at all others; when that was.
-pub(crate) async fn until_everywhere(first: &PgConnectOptions, others: &[PgConnectOptions]) -> Instant {
-    let first = [first.clone().disable_statement_logging()];
-    let mut session = reach(&first, &Mutex::default()).await;
-    sqlx::query("CREATE TABLE IF NOT EXISTS everywhere AS SELECT 7 AS n").execute(&mut session).await.unwrap();
+pub(crate) async fn until_everywhere(first: &Endpoint, others: &[Endpoint]) -> Instant {
+    let session = reach(std::slice::from_ref(first), &Mutex::default()).await;
+    session.client.batch_execute("CREATE TABLE IF NOT EXISTS everywhere AS SELECT 7 AS n").await.unwrap();
     join_all(others.iter().map(until_there)).await;
     Instant::now()
 }
 
-async fn until_there(host: &PgConnectOptions) {
-    let (host, begun) = (host.clone().disable_statement_logging(), Instant::now());
-    while !timeout(GIVE_UP, is_there(&host)).await.is_ok_and(|read| read.is_ok()) {
+async fn until_there(host: &Endpoint) {
+    let begun = Instant::now();
+    while !timeout(GIVE_UP, is_there(host)).await.is_ok_and(|read| read.is_ok()) {
         assert!(begun.elapsed() < PATIENCE, "the row does not arrive");
         sleep(AGAIN).await;
     }
 }
 
-async fn is_there(host: &PgConnectOptions) -> sqlx::Result<()> {
-    sqlx::query("SELECT n FROM everywhere").fetch_one(&mut host.connect().await?).await.map(|_| ())
+async fn is_there(host: &Endpoint) -> anyhow::Result<()> {
+    host.connect().await?.client.query_one("SELECT n FROM everywhere", &[]).await?;
+    Ok(())
 }

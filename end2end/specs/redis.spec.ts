@@ -1,6 +1,6 @@
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { choose, create, expect, heading, openTab, password, proceed, snippet, startWizard, test, uniqueName, untilRunning, visit, walkToPreview } from "../support/test.ts";
+import { choose, create, expect, heading, openTab, password, proceed, settled, snippet, startWizard, test, uniqueName, untilRunning, visit, walkToPreview } from "../support/test.ts";
 import { folder, run } from "../support/shell.ts";
 
 test("r004-r005, r042 the wizard offers Redis, its version follows the card, and its database has a number", async ({ home }) => {
@@ -81,6 +81,63 @@ test("r028, r036, r044 every line to connect runs as it stands, and the datastor
     await home.getByRole("button", { name: "Restart now" }).click();
     await untilRunning(home);
     await expect(async () => expect((await run(`set -a; source .env; ${cli}`, {}, "", cwd)).out).toBe("42\n")).toPass({ timeout: 30_000 });
+
+    await visit(home, `/datastores/${datastore.id}/delete`);
+    await home.getByLabel(/To confirm/).fill(datastore.name);
+    await home.getByRole("button", { name: "Delete datastore" }).click();
+    await expect(home).toHaveURL(/\/datastores$/);
+    await expect(async () => {
+        await home.reload();
+        await expect(heading(home, "No datastores yet", 2)).toBeVisible({ timeout: 500 });
+    }).toPass({ timeout: 60_000 });
+});
+
+test("r008 Redis with two replicas is written to and read from over verified TLS, drilled, given a new node, and deleted", async ({ home }) => {
+    test.setTimeout(600_000);
+    await startWizard(home);
+    await choose(home, "Redis");
+    await proceed(home);
+    await expect(home.getByText("a failover may lose the last moments all the same")).toBeVisible();
+    await expect(home.getByText("Writes need a replica in step")).toBeVisible();
+    await expect(home.getByText("No acknowledged write is lost"), "Redis cannot promise that").toHaveCount(0);
+    await visit(home, "/datastores");
+
+    const datastore = await create(home, uniqueName("cache"), { allow: true, engine: "Redis", topology: "one primary, two replicas" });
+    await expect(home.getByText("nothing is evicted (noeviction)")).toBeVisible();
+    await openTab(home, datastore, /^Users/);
+    const [secret, cwd] = [await password(home), folder()];
+    const primary = await snippet(home, "redis-cli");
+    await home.getByRole("navigation", { name: "Endpoint" }).getByRole("link", { name: "Replicas, read-only" }).click();
+    const replica = await snippet(home, "redis-cli");
+    expect(replica).not.toBe(primary);
+    const say = (lines: string, commands: string) => run(lines, {}, `${secret}\n${commands}\n`, cwd);
+    await expect(async () => expect((await say(primary, "SET answer 42")).out).toMatch(/OK/), "writes need a replica in step").toPass();
+    await expect(async () => expect((await say(replica, "GET answer")).out).toMatch(/42/)).toPass();
+    expect((await say(replica, "SET answer 43")).out).toContain("READONLY");
+
+    await openTab(home, datastore, /^Nodes/);
+    await expect(home.getByRole("region", { name: "Topology" })).toContainText("writes need a replica in step");
+    const drill = home.getByRole("region", { name: /^Failover drill/ });
+    await drill.getByText("Kill the primary…", { exact: true }).click();
+    await drill.getByRole("button", { name: "Kill it now" }).click();
+    await expect(drill.getByRole("heading", { name: /Newest result/ })).toContainText("Kill of the primary", { timeout: 150_000 });
+    await expect(drill).toContainText(/No write was acknowledged for [\d.]+ (ms|s)\./);
+    await expect(drill.getByRole("table", { name: "Failover drills" }).getByRole("row").nth(1)).toContainText("Done");
+    await settled(home, datastore);
+
+    await openTab(home, datastore, /^Nodes/);
+    const old = home.getByRole("region", { name: new RegExp(`^${datastore.name}-\\d$`) }).filter({ hasText: "Replica, read-only" }).first();
+    const name = (await old.getByRole("heading").first().textContent()) ?? "";
+    await old.getByText("Replace…", { exact: true }).click();
+    await old.getByRole("button", { name: "Replace now" }).click();
+    await expect(home.getByText("Replacement asked for.")).toBeVisible();
+    await settled(home, datastore);
+    await openTab(home, datastore, /^Nodes/);
+    await expect(home.getByRole("region", { name: `${datastore.name}-4`, exact: true })).toContainText("Replica, read-only");
+    expect(name).not.toBe("");
+    await expect(home.getByRole("region", { name, exact: true })).toHaveCount(0);
+    await expect(async () => expect((await say(replica, "GET answer")).out).toMatch(/42/)).toPass();
+    expect((await say(primary, "SET answer 43")).out).toMatch(/OK/);
 
     await visit(home, `/datastores/${datastore.id}/delete`);
     await home.getByLabel(/To confirm/).fill(datastore.name);

@@ -1,6 +1,6 @@
 //! The engines and what a region offers of each.
 
-use super::topology::Topology;
+use super::{durability::Durability, topology::Topology};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -16,11 +16,13 @@ pub enum EngineKind {
     MySql,
     /// Redis.
     Redis,
+    /// Valkey.
+    Valkey,
 }
 
 impl EngineKind {
     /// All of them, in the order of the wizard's cards.
-    pub const ALL: [Self; 4] = [Self::PostgreSql, Self::MariaDb, Self::MySql, Self::Redis];
+    pub const ALL: [Self; 5] = [Self::PostgreSql, Self::MariaDb, Self::MySql, Self::Redis, Self::Valkey];
 
     /// The id in URLs, forms, the catalogue and the metadata database.
     #[must_use]
@@ -30,6 +32,7 @@ impl EngineKind {
             Self::MariaDb => "mariadb",
             Self::MySql => "mysql",
             Self::Redis => "redis",
+            Self::Valkey => "valkey",
         }
     }
 
@@ -41,6 +44,7 @@ impl EngineKind {
             Self::MariaDb => "MariaDB",
             Self::MySql => "MySQL",
             Self::Redis => "Redis",
+            Self::Valkey => "Valkey",
         }
     }
 
@@ -50,7 +54,7 @@ impl EngineKind {
         match self {
             Self::PostgreSql => 5432,
             Self::MariaDb | Self::MySql => 3306,
-            Self::Redis => 6379,
+            Self::Redis | Self::Valkey => 6379,
         }
     }
 }
@@ -64,15 +68,33 @@ pub struct NumberedDatabase {
     pub words: &'static str,
 }
 
+/// What a choice of when a write counts as done means for an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteWords {
+    /// What it gives.
+    pub gives: &'static str,
+    /// What it costs.
+    pub costs: &'static str,
+    /// What a failover after a death may lose.
+    pub loses: &'static str,
+}
+
 /// In what engines differ for people.
 impl EngineKind {
     /// How nodes of it may relate (rule 7).
     #[must_use]
     pub fn topologies(self) -> &'static [Topology] {
         match self {
-            Self::PostgreSql => &Topology::ALL,
-            Self::MariaDb | Self::MySql | Self::Redis => &[Topology::Single],
+            Self::PostgreSql | Self::Redis | Self::Valkey => &Topology::ALL,
+            Self::MariaDb | Self::MySql => &[Topology::Single],
         }
+    }
+
+    /// Whether a write is acknowledged only once it is written down, so that a server that was killed has it when it is started again, and
+    /// can be made to wait for replicas. Redis and Valkey answer first and writes down after.
+    #[must_use]
+    pub fn keeps_acknowledged(self) -> bool {
+        !matches!(self, Self::Redis | Self::Valkey)
     }
 
     /// The topology that was chosen.
@@ -84,12 +106,76 @@ impl EngineKind {
         if self.topologies().contains(&topology) { Ok(topology) } else { Err(format!("Granary cannot run {self} this way yet.")) }
     }
 
+    /// Name of a choice of when a write counts as done.
+    #[must_use]
+    pub fn writes(self, durability: Durability) -> &'static str {
+        if durability == Durability::Quorum && !self.keeps_acknowledged() { "Writes need a replica in step" } else { durability.label() }
+    }
+
+    /// What it means.
+    #[must_use]
+    pub fn write_words(self, durability: Durability) -> WriteWords {
+        let (gives, costs, loses) = match (durability, self.keeps_acknowledged()) {
+            (Durability::Quorum, true) => (
+                "A write is acknowledged once a replica has it, too, and a failover waits until it is sure to have it all.",
+                "Each write takes as long as the way to a replica and back. With one replica, writes wait while it is away.",
+                "No write that was acknowledged is lost.",
+            ),
+            (Durability::Quorum, false) => (
+                "Writes are refused while no replica has answered for 5 seconds, so that no more than some seconds are ever on one node alone.",
+                "A write is acknowledged before a replica has it: a failover may still lose the last moments. With one replica, writes are refused while it is away.",
+                "A write is acknowledged before a replica has it: what was not sent yet when the primary was killed may be lost, your applications' writes among it.",
+            ),
+            (Durability::Asynchronous, _) => (
+                "A write is acknowledged once the primary has it. The fastest.",
+                "A failover may lose the last moments.",
+                "Replication is asynchronous: where a replica takes over, the last moments before the kill may be lost, your applications' writes among them.",
+            ),
+        };
+        WriteWords { gives, costs, loses }
+    }
+
+    /// What is proposed as long as nobody chooses.
+    #[must_use]
+    pub fn proposed_writes(self) -> &'static str {
+        if self.keeps_acknowledged() {
+            "With two replicas no acknowledged write is lost; with one it is asynchronous."
+        } else {
+            "With two replicas, writes need one of them in step; with one it is asynchronous."
+        }
+    }
+
+    /// What to know of a topology before choosing it.
+    #[must_use]
+    pub fn costs(self, topology: Topology) -> &'static str {
+        if self.keeps_acknowledged() || topology != Topology::TwoReplicas {
+            return topology.costs();
+        }
+        "Writes are refused while no replica is in step unless you choose otherwise below; a failover may lose the last moments all the same. \
+         All nodes are on this machine, which remains a single point of failure."
+    }
+
+    /// What memory holds, and what happens when it is full; `None` where data lives on disk.
+    #[must_use]
+    pub fn memory(self) -> Option<&'static str> {
+        match self {
+            Self::PostgreSql | Self::MariaDb | Self::MySql => None,
+            Self::Redis | Self::Valkey => Some("data takes at most half of the RAM; then writes are refused, nothing is evicted (noeviction)"),
+        }
+    }
+
+    /// When a change is on disk, where it is acknowledged earlier.
+    #[must_use]
+    pub fn written_down(self) -> Option<&'static str> {
+        (!self.keeps_acknowledged()).then_some("each second (appendfsync everysec): a crash of the machine may cost the last two seconds")
+    }
+
     /// The first database where it needs no name; `None` where it gets one.
     #[must_use]
     pub fn first_database(self) -> Option<NumberedDatabase> {
         match self {
             Self::PostgreSql | Self::MariaDb | Self::MySql => None,
-            Self::Redis => Some(NumberedDatabase {
+            Self::Redis | Self::Valkey => Some(NumberedDatabase {
                 name: "0",
                 words: "Databases have numbers instead of names, 0 to 15. All are there from the start, and the admin user may use each; \
                     clients begin in 0.",
@@ -103,7 +189,7 @@ impl EngineKind {
         match self {
             Self::PostgreSql => "a session may write after SET default_transaction_read_only = off",
             Self::MariaDb | Self::MySql => "ask whoever runs Granary",
-            Self::Redis => "DEL, UNLINK, EXPIRE and FLUSHALL still work; BGREWRITEAOF then gives back what they freed",
+            Self::Redis | Self::Valkey => "DEL, UNLINK, EXPIRE and FLUSHALL still work; BGREWRITEAOF then gives back what they freed",
         }
     }
 
@@ -116,6 +202,7 @@ impl EngineKind {
             (Self::MariaDb, _) => "mariadb-server".to_owned(),
             (Self::MySql, _) => "mysql-server".to_owned(),
             (Self::Redis, _) => "redis-server".to_owned(),
+            (Self::Valkey, _) => "valkey-server".to_owned(),
         }
     }
 }
@@ -201,6 +288,17 @@ mod tests {
         assert_eq!(proposed(&[("14", true), ("13", false), ("11", true)]).as_deref(), Some("13"));
         assert_eq!(proposed(&[("12", true), ("11", true)]).as_deref(), Some("12"));
         assert_eq!(proposed(&[]), None);
+    }
+
+    #[test]
+    fn only_what_an_engine_can_promise_is_said_of_it() {
+        for engine in EngineKind::ALL {
+            let words = engine.write_words(Durability::Quorum);
+            let all = [engine.writes(Durability::Quorum), words.gives, words.loses, engine.proposed_writes(), engine.costs(Topology::TwoReplicas)];
+            let promises = all.iter().any(|words| words.to_lowercase().contains("no acknowledged write is lost"));
+            assert_eq!(promises, engine.keeps_acknowledged(), "{engine}: {all:?}");
+            assert_eq!(words.costs.contains("may still lose"), !engine.keeps_acknowledged(), "{engine}");
+        }
     }
 
     #[test]

@@ -97,6 +97,11 @@ pub fn snippets(engine: EngineKind, c: &Connection) -> Vec<Snippet> {
         EngineKind::PostgreSql => postgresql(c),
         EngineKind::MariaDb | EngineKind::MySql => Vec::new(),
         EngineKind::Redis => redis(c),
+        // Its clients are those of Redis, but for the one that it brings itself.
+        EngineKind::Valkey => {
+            let own = |text: String| text.replace("redis-cli", "valkey-cli");
+            redis(c).into_iter().map(|it| Snippet { label: own(it.label), note: own(it.note), text: own(it.text), ..it }).collect()
+        }
     }
 }
 
@@ -234,6 +239,7 @@ mod tests {
             may_reveal: true,
             ca_url: "http://127.0.0.1:3000/ca/abc.pem".into(),
         };
+        assert!(snippets(EngineKind::Valkey, &c).iter().any(|s| s.id == "cli" && s.text.contains("\nvalkey-cli --tls --cacert ")));
         let all = snippets(EngineKind::Redis, &c);
         assert_eq!(all.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["cli", "url", "env", "python"]);
         assert!(all.iter().all(|s| s.text.contains("cache-ca.pem")));

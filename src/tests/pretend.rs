@@ -164,6 +164,7 @@ impl Engine for Pretend {
             version: "15.0".to_owned(),
             writable: follows.is_none(),
             receives,
+            deaf: std::time::Duration::ZERO,
             followers: state.follows.keys().map(|node| Follower { node: *node, lag_bytes: 0, synchronous: true }).collect(),
             read_only,
             started_at: OffsetDateTime::UNIX_EPOCH,

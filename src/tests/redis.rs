@@ -28,8 +28,8 @@ impl Machine {
     }
 
     /// What redis-cli says, or the words with which it ended.
-    async fn redis(&self, id: Uuid, words: &[&str]) -> Result<String, String> {
-        let output = tokio::time::timeout(Duration::from_secs(10), self.redis_command(id).await.args(words).output()).await;
+    pub(super) async fn redis(&self, id: Uuid, words: &[&str]) -> Result<String, String> {
+        let output = tokio::time::timeout(Duration::from_secs(10), self.redis_command(id, EndpointKind::Primary).await.args(words).output()).await;
         let output = output.expect("redis-cli ends").unwrap();
         let said = |bytes| String::from_utf8(bytes).unwrap().trim().to_owned();
         let (out, err) = (said(output.stdout), said(output.stderr));
@@ -37,8 +37,8 @@ impl Machine {
     }
 
     /// redis-cli as the connection assistant has it, with the CA in a file.
-    async fn redis_command(&self, id: Uuid) -> Command {
-        let c: Connection = domain::access::connection(&self.app, &self.actor, id, EndpointKind::Primary, true).await.unwrap();
+    pub(super) async fn redis_command(&self, id: Uuid, endpoint: EndpointKind) -> Command {
+        let c: Connection = domain::access::connection(&self.app, &self.actor, id, endpoint, true).await.unwrap();
         assert_eq!(c.database, "0");
         let ca: PathBuf = self.home.path().join(c.ca_file());
         std::fs::write(&ca, Plan::load(&self.app.db, id).await.unwrap().ca_pem.unwrap()).unwrap();
@@ -58,7 +58,7 @@ impl Machine {
 
 /// redis-cli ends well whatever the server answers.
 fn is_refusal(out: &str) -> bool {
-    ["NOAUTH", "NOPERM", "OOM", "ERR", "MISCONF", "LOADING", "Could not connect"].iter().any(|word| out.starts_with(word))
+    ["NOAUTH", "NOPERM", "NOREPLICAS", "READONLY", "OOM", "ERR", "MISCONF", "LOADING", "Could not connect"].iter().any(|word| out.starts_with(word))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +99,7 @@ async fn r026_redis_is_refused_before_allowed_after_refused_and_cut_again() {
     domain::firewall::add(&machine.app, &machine.actor, id, "127.0.0.1/32", "me", "").await.unwrap();
     machine.until_running(id).await;
     assert_eq!(machine.redis(id, &["PING"]).await.unwrap(), "PONG");
-    let mut session = machine.redis_command(id).await.args(["BLPOP", "nothing", "60"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut session = machine.redis_command(id, EndpointKind::Primary).await.args(["BLPOP", "nothing", "60"]).stdout(Stdio::piped()).spawn().unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let source = domain::firewall::show(&machine.app, &machine.actor, id).await.unwrap().sources[0].id;
     domain::firewall::remove(&machine.app, &machine.actor, id, source).await.unwrap();
@@ -194,7 +194,7 @@ async fn a_running_redis_is_found_again_by_the_next_granary() {
     let before = machine.server(id).await;
     machine.rest().await;
     machine.start_again().await;
-    let mut session = machine.redis_command(id).await.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut session = machine.redis_command(id, EndpointKind::Primary).await.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     session.stdin.take().unwrap().write_all(b"PING\n").await.unwrap();
     let output = session.wait_with_output().await.unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "PONG");

@@ -3,6 +3,7 @@
 use super::{NODES, Room, address, program, write};
 use crate::{
     bare,
+    client::Endpoint,
     cluster::{Cluster, Primary},
 };
 use sqlx::{
@@ -111,6 +112,11 @@ impl AutoFailover {
         Ok(())
     }
 
+    fn endpoint_of(&self, host: Ipv4Addr) -> Endpoint {
+        let (user, database) = (self.user.clone(), "postgres".to_owned());
+        Endpoint { host: host.to_string(), port: 5432, user, password: String::new(), database, ca_pem: None }
+    }
+
     fn options(&self, host: Ipv4Addr) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass().host(&host.to_string()).port(5432).ssl_mode(PgSslMode::Require);
         options.username(&self.user).database("postgres").disable_statement_logging()
@@ -133,8 +139,8 @@ impl Cluster for AutoFailover {
         format!("pg_auto_failover {}", self.version)
     }
 
-    async fn endpoint(&self) -> Vec<PgConnectOptions> {
-        (0..NODES).map(|slot| self.options(node(slot))).collect()
+    async fn endpoint(&self) -> Vec<Endpoint> {
+        (0..NODES).map(|slot| self.endpoint_of(node(slot))).collect()
     }
 
     async fn whole(&self) -> Primary {

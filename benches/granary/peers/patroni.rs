@@ -5,11 +5,11 @@
 use super::{NODES, PATIENCE, Room, address, program, write};
 use crate::{
     bare,
+    client::Endpoint,
     cluster::{Cluster, Primary},
     writer,
 };
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -125,9 +125,9 @@ impl Patroni {
         })
     }
 
-    fn options(&self, slot: u8) -> PgConnectOptions {
-        let options = PgConnectOptions::new_without_pgpass().host(&node(slot).to_string()).port(5432).ssl_mode(PgSslMode::Require);
-        options.username("postgres").password(&self.password).database("postgres")
+    fn options(&self, slot: u8) -> Endpoint {
+        let (user, database) = ("postgres".to_owned(), "postgres".to_owned());
+        Endpoint { host: node(slot).to_string(), port: 5432, user, password: self.password.clone(), database, ca_pem: None }
     }
 
     /// The members as Patroni knows them.
@@ -176,7 +176,7 @@ impl Cluster for Patroni {
         folder.file_name().unwrap_or_default().to_string_lossy().replace("patroni-", "Patroni ")
     }
 
-    async fn endpoint(&self) -> Vec<PgConnectOptions> {
+    async fn endpoint(&self) -> Vec<Endpoint> {
         (0..NODES).map(|slot| self.options(slot)).collect()
     }
 

@@ -251,6 +251,12 @@ impl Plan {
         self.sync_sets.iter().rfind(|set| set.primary == primary).cloned().unwrap_or_else(|| SyncSet::nobody(primary))
     }
 
+    /// Under what acknowledged writes are found again, as recorded; nothing where the engine cannot promise that.
+    #[must_use]
+    pub fn promises(&self) -> &[SyncSet] {
+        if self.engine.keeps_acknowledged() { &self.sync_sets } else { &[] }
+    }
+
     /// What this node's commits should wait for as a primary, by what was chosen and the nodes that there are.
     #[must_use]
     pub fn wanted_sync_set(&self, primary: Uuid) -> SyncSet {

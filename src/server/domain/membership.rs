@@ -94,7 +94,14 @@ pub async fn set_durability(app: &App, actor: &Actor, id: Uuid, durability: &str
     }
     db::sync_sets::want(&mut act.tx, id, wanted.id()).await?;
     act.enqueue(actor, id, JobKind::Resync).await?;
-    db::events::write(&mut act.tx, actor, Some(id), "Change durability", &format!("“{}” is now “{wanted}”", plan.durability)).await?;
+    db::events::write(
+        &mut act.tx,
+        actor,
+        Some(id),
+        "Change durability",
+        &format!("“{}” is now “{}”", plan.engine.writes(plan.durability), plan.engine.writes(wanted)),
+    )
+    .await?;
     act.tx.commit().await?;
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod redis;
 mod service;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 use self::quorum::SyncSet;
 use super::{
@@ -21,6 +22,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -93,6 +95,8 @@ pub struct Health {
     pub writable: bool,
     /// True for a replica that receives from its primary now.
     pub receives: bool,
+    /// For how long a replica has received nothing, where the server itself tells; zero where it does not.
+    pub deaf: Duration,
     /// Those that follow it.
     pub followers: Vec<Follower>,
     /// Whether writes are refused but for those that free space: see [`Engine::set_read_only`].
@@ -136,9 +140,14 @@ pub trait Replication: Send + Sync {
     /// Repeats a half-done one from nothing, never touches a finished one.
     async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()>;
 
-    /// Has a node follow this running primary, whatever it was before: what it wrote that the primary does not have is lost. Not
-    /// started afterwards. Copies everything where nothing less will do, or when asked to do it `anew`.
+    /// Has a node follow this running primary, whatever it was before: what it wrote that the primary does not have is lost. It
+    /// may still have to be started afterwards. Copies everything where nothing less will do, or when asked to do it `anew`.
     async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()>;
+
+    /// Has a running replica know the users that its primary knows. Nothing to do where they come with the data.
+    async fn share_users(&self, _site: Site<'_>, _primary: &NodeSpec) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// How far a running replica's, or a cleanly stopped server's, log goes. At most 5 s.
     async fn position(&self, site: Site<'_>) -> anyhow::Result<Position>;
@@ -233,5 +242,9 @@ pub trait Engine: Send + Sync {
 #[must_use]
 pub fn all(roots: &[PathBuf], passwords: Option<&Passwords>) -> Vec<Arc<dyn Engine>> {
     let of = |kind: EngineKind| roots.iter().map(|root| root.join(kind.id())).collect();
-    vec![Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql))), Arc::new(redis::Redis::new(of(EngineKind::Redis), passwords.cloned()))]
+    vec![
+        Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql))),
+        Arc::new(redis::Redis::new(of(EngineKind::Redis), passwords.cloned())),
+        Arc::new(redis::Redis::valkey(of(EngineKind::Valkey), passwords.cloned())),
+    ]
 }

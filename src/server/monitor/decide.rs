@@ -28,6 +28,9 @@ const DEAF: Duration = Duration::from_secs(10);
 /// A replica that hears nothing for so long will not by itself: the log that it lacks may be gone.
 const LOST: Duration = Duration::from_mins(1);
 
+/// A replica that received from its primary until so long before it was looked at lacks nothing that matters: a death is seen sooner.
+const IN_STEP: Duration = Duration::from_secs(3);
+
 /// A server that was stopped, and was silent, for so long is frozen: longer than a debugger or a snapshot stops one.
 pub const FROZEN: Duration = Duration::from_millis(1200);
 
@@ -152,6 +155,11 @@ impl Seen {
         self.nodes.iter().filter(|node| !node.primary)
     }
 
+    /// Under what acknowledged writes are found again; nothing where the engine cannot promise that.
+    fn promises(&self) -> &[SyncSet] {
+        if self.engine.keeps_acknowledged() { &self.sync_sets } else { &[] }
+    }
+
     /// How many of the replicas that commits wait for they find, and how many they need.
     fn found(&self) -> (usize, usize) {
         let (Some(set), Some(health)) = (self.sync_sets.last(), self.primary().and_then(NodeSeen::health)) else { return (0, 0) };
@@ -232,12 +240,17 @@ pub fn decide(seen: &Seen) -> Verdict {
 }
 
 /// What brings writes back. Where commits wait for replicas, one of these takes over at once, if enough are there to be sure that it has
-/// everything and that its own commits find enough others. Else what is dead is started again first: nothing is lost by that.
+/// everything and that its own commits find enough others. Where the primary itself acknowledges before it has written down, a replica
+/// that was in step has more than the primary will have, and takes over at once, too. Else what is dead is started again first: nothing
+/// is lost by that.
 fn save(seen: &Seen, why: &'static str) -> Intent {
     let heard: Vec<Uuid> = seen.replicas().filter(|node| node.can_be_heard()).map(|node| node.id).collect();
-    let promised = seen.sync_sets.iter().any(|set| set.acks > 0);
+    let promised = seen.promises().iter().any(|set| set.acks > 0);
     let others = seen.replicas().count();
-    let enough = quorum::may_promote(&seen.sync_sets, &heard) && heard.len() > others.div_ceil(2);
+    if !seen.engine.keeps_acknowledged() && seen.replicas().any(|node| node.can_be_heard() && node.deaf < IN_STEP) {
+        return Intent::FailOver(why);
+    }
+    let enough = quorum::may_promote(seen.promises(), &heard) && heard.len() > others.div_ceil(2);
     let tried = seen.failed.iter().any(|kind| matches!(kind, JobKind::Revive | JobKind::Failover));
     if others > 0 && (promised && enough || tried) {
         return Intent::FailOver(if promised && enough { why } else { "the primary could not be started again" });
@@ -246,7 +259,7 @@ fn save(seen: &Seen, why: &'static str) -> Intent {
 }
 
 fn without_primary(seen: &Seen, noted: &Note) -> Note {
-    let promised = seen.sync_sets.iter().any(|set| set.acks > 0);
+    let promised = seen.promises().iter().any(|set| set.acks > 0);
     if promised && seen.failed.contains(&JobKind::Failover) {
         return Note { state: "undecided", detail: UNDECIDED.to_owned() };
     }

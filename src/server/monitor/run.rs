@@ -227,7 +227,8 @@ async fn see_node(
     // One that was never seen to receive has not lost its primary yet.
     let heard = if receives { Instant::now() } else { of.heard.unwrap_or_else(Instant::now) };
     of.heard = Some(heard);
-    let (deaf, space) = (heard.elapsed(), of.measured.map(|(space, _)| space));
+    let told = answer.as_ref().and_then(|answer| Some(answer.as_ref().ok()?.deaf)).unwrap_or_default();
+    let (deaf, space) = (heard.elapsed().max(told), of.measured.map(|(space, _)| space));
     let (id, slot, primary) = (node.id, node.slot, *primary);
     Ok((NodeSeen { id, slot, primary, presence, answer, silence, deaf, lag: None, space }, of))
 }
@@ -268,16 +269,21 @@ async fn record(app: &App, plan: &Plan, intent: Intent, memory: &Memory) -> anyh
         if failed.gave_way && kind.goes_on() || is_due(&memory.waits, plan.id) {
             tracing::warn!(datastore = %plan.id, why, "{kind}, once more");
             // What was in the way of the primary's start may have gone, and nothing is lost by it; once another was elected, it may be too late.
-            if kind == JobKind::Failover
-                && plan.wanted_primary.is_none()
-                && let Some(revive) = db::observed::failed(&app.db, plan.id, JobKind::Revive).await?
-            {
-                db::observed::once_more(&app.db, revive.id, JobKind::Revive).await?;
+            if kind == JobKind::Failover && plan.wanted_primary.is_none() {
+                match db::observed::failed(&app.db, plan.id, JobKind::Revive).await? {
+                    Some(revive) => db::observed::once_more(&app.db, revive.id, JobKind::Revive).await?,
+                    // It was failed over from at once, and that came to nothing.
+                    None => return ask_for(app, plan, JobKind::Revive, why).await,
+                }
             }
             db::observed::once_more(&app.db, failed.id, kind).await?;
         }
         return Ok(());
     }
+    ask_for(app, plan, kind, why).await
+}
+
+async fn ask_for(app: &App, plan: &Plan, kind: JobKind, why: &str) -> anyhow::Result<()> {
     let mut tx = app.db.begin().await?;
     // Only one wish at a time, and none for what is being deleted.
     if !db::observed::lock_idle(&mut tx, plan.id).await? {

@@ -79,7 +79,7 @@ impl From<EngineKind> for Glyph {
             EngineKind::PostgreSql => Self::PostgreSql,
             EngineKind::MariaDb => Self::MariaDb,
             EngineKind::MySql => Self::MySql,
-            EngineKind::Redis => Self::Redis,
+            EngineKind::Redis | EngineKind::Valkey => Self::Redis,
         }
     }
 }

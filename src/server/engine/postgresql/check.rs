@@ -106,7 +106,7 @@ async fn health(session: &Session) -> anyhow::Result<Health> {
     let writable = row.try_get(1)?;
     let followers = if writable { followers(session).await? } else { Vec::new() };
     let (version, read_only, started_at, receives) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-    Ok(Health { version, writable, receives, followers, read_only, started_at })
+    Ok(Health { version, writable, receives, deaf: Duration::ZERO, followers, read_only, started_at })
 }
 
 async fn followers(session: &Session) -> anyhow::Result<Vec<Follower>> {

@@ -18,7 +18,6 @@ mod session;
 mod sizing;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 use super::{Engine, Health, Installed, Position, Replication, Settings, Site, probing::Probing, quorum::SyncSet};
 use crate::{

@@ -3,13 +3,13 @@
 use super::{
     PROBE, PostgreSql,
     session::{MAINTENANCE, Session},
-    tls::{Secured, Verified},
 };
 use crate::server::{
     crypto::scram,
     engine::{
         Site,
         probing::{Access, Probe, Probing},
+        tls::{Secured, Verified},
     },
     platform::Stream,
 };

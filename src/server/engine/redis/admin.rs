@@ -1,16 +1,19 @@
 //! Users. Databases are numbers and are there from the start.
 
 use super::{
-    ADMIN,
     client::{Client, Refusal},
+    config::{self, Own},
 };
 use crate::{model::engine::EngineKind, server::crypto::derived::hex};
 use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-/// What Granary's own user may do: no key is among it.
-pub(super) const OWN_RIGHTS: &str = "resetkeys resetchannels -@all +ping +info +acl +config|get +config|set";
+/// What Granary's own user may do: no key is among it but the probe's, to remove it.
+pub(super) const OWN_RIGHTS: &str =
+    "resetkeys resetchannels -@all +ping +info +acl +config|get +config|set +replicaof +client|pause +select +del ~granary_probe";
+/// What replicas may do.
+pub(super) const REPLICATION_RIGHTS: &str = "resetkeys resetchannels -@all +psync +replconf +ping";
 /// What a tenant's user may do, whatever it could before: everything with keys and channels; nothing that changes the server,
 /// reads or writes its files, sees other sessions, or has it open connections. Four commands that Redis counts among the
 /// dangerous ones because they take long are its owner's to run. So is the one that writes the log of changes anew: it is how
@@ -57,8 +60,43 @@ fn is_verifier(text: &str) -> bool {
 fn identifier(name: &str) -> anyhow::Result<&str> {
     let fits = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '\0');
     ensure!(fits, "a name must have characters, none of them a space or NUL");
-    ensure!(name != "default" && name != ADMIN && !name.starts_with("granary_"), "“{name}” is kept for the server itself");
+    ensure!(name != "default" && !name.starts_with("granary_"), "“{name}” is kept for the server itself");
     Ok(name)
+}
+
+/// Makes Granary's own users what they must be: an older Granary may have started the server.
+pub(super) async fn ensure_own(client: &mut Client, own: &Own) -> anyhow::Result<()> {
+    for (user, rules) in config::own_rules(own) {
+        let words: Vec<&str> = ["ACL", "SETUSER", user, "reset"].into_iter().chain(rules.split(' ')).collect();
+        client.act(&words).await.with_context(|| format!("the user “{user}” cannot be made"))?;
+    }
+    client.act(&["ACL", "SAVE"]).await.context("Granary's own users cannot be written down")
+}
+
+/// All users but those that each node has of its own, a line each, as in the list of users.
+pub(super) async fn users(client: &mut Client) -> anyhow::Result<Vec<String>> {
+    let lines = client.list(&["ACL", "LIST"]).await.context("the server does not tell its users")?;
+    Ok(lines.into_iter().filter(|line| name(line).is_some_and(|name| !config::is_own(name))).collect())
+}
+
+/// Makes these the users, with these rules, and removes all others but the node's own.
+pub(super) async fn take_users(client: &mut Client, lines: &[String]) -> anyhow::Result<()> {
+    let has = users(client).await?;
+    for line in has.iter().filter(|line| lines.iter().all(|other| name(other) != name(line))) {
+        client.ask(&["ACL", "DELUSER", name(line).unwrap_or_default()]).await.context("a user that is gone cannot be removed")?;
+    }
+    for line in lines.iter().filter(|line| !has.contains(line)) {
+        let mut words = line.split(' ').skip(1);
+        let user = words.next().context("a user has no name")?;
+        let rules: Vec<&str> = ["ACL", "SETUSER", user, "reset"].into_iter().chain(words).collect();
+        client.act(&rules).await.with_context(|| format!("the user “{user}” cannot be given its password and rights"))?;
+    }
+    client.act(&["ACL", "SAVE"]).await.context("the users cannot be written down")
+}
+
+/// The name in a line `user <name> <rules>`.
+fn name(line: &str) -> Option<&str> {
+    line.strip_prefix("user ")?.split(' ').next()
 }
 
 /// Whether the server refused because it is not ready yet: it reads its data.

@@ -30,21 +30,45 @@ pub(super) struct Client {
 impl Client {
     /// Opens one as nobody. At most 5 s.
     pub(super) async fn open(platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Self> {
-        let stream = platform.dial(node, Dial::Socket(SOCKET)).await.context("the server's socket cannot be reached")?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self::over(platform.dial(node, Dial::Socket(SOCKET)).await.context("the server's socket cannot be reached")?))
     }
 
     /// Opens one as Granary's own user. At most 10 s.
     pub(super) async fn sign_in(platform: &dyn Platform, node: &NodeSpec, password: &SecretString) -> anyhow::Result<Self> {
-        let mut client = Self::open(platform, node).await?;
-        client.ask(&["AUTH", ADMIN, password.expose_secret()]).await.context("Granary cannot sign in")?;
-        Ok(client)
+        Self::open(platform, node).await?.signed_in(ADMIN, password).await
+    }
+
+    /// Over a stream that somebody else opened.
+    pub(super) fn over(stream: Box<dyn Stream>) -> Self {
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// The same session as another user.
+    pub(super) async fn signed_in(mut self, user: &str, password: &SecretString) -> anyhow::Result<Self> {
+        self.ask(&["AUTH", user, password.expose_secret()]).await.context("Granary cannot sign in")?;
+        Ok(self)
     }
 
     /// Sends a command and returns its answer.
     pub(super) async fn ask(&mut self, words: &[&str]) -> anyhow::Result<String> {
         let name = words.first().copied().unwrap_or_default();
-        timeout(LIMIT, self.exchange(words)).await.with_context(|| format!("the server did not answer {name} within {} s", LIMIT.as_secs()))?
+        let answer = timeout(LIMIT, self.exchange(words)).await;
+        answer.with_context(|| format!("the server did not answer {name} within {} s", LIMIT.as_secs()))?
+    }
+
+    /// Sends a command that is answered with a list of texts.
+    pub(super) async fn list(&mut self, words: &[&str]) -> anyhow::Result<Vec<String>> {
+        let name = words.first().copied().unwrap_or_default();
+        let read = async {
+            let count: u64 = self.exchange(words).await?.parse().context("the server told no number of answers")?;
+            ensure!(count <= MOST, "the server's answer has {count} parts");
+            let mut texts = Vec::new();
+            for _ in 0..count {
+                texts.push(self.answer().await?);
+            }
+            Ok(texts)
+        };
+        timeout(LIMIT, read).await.with_context(|| format!("the server did not answer {name} within {} s", LIMIT.as_secs()))?
     }
 
     /// Sends a command that is done or refused.
@@ -57,10 +81,15 @@ impl Client {
     async fn exchange(&mut self, words: &[&str]) -> anyhow::Result<String> {
         self.stream.write_all(&command(words)).await?;
         self.stream.flush().await?;
+        self.answer().await
+    }
+
+    /// The next answer; of a list, how many there are.
+    async fn answer(&mut self) -> anyhow::Result<String> {
         let line = self.line().await?;
         let (kind, rest) = line.split_at_checked(1).context("the server answered with nothing")?;
         match kind {
-            "+" | ":" => Ok(rest.to_owned()),
+            "+" | ":" | "*" => Ok(rest.to_owned()),
             "-" => Err(Refusal(rest.to_owned()).into()),
             "$" => self.text(rest).await,
             _ => bail!("the server answered with something that was not asked for"),
@@ -119,12 +148,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_list_is_read_to_its_end() {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(b"*2\r\n$3\r\na b\r\n:7\r\n+OK\r\n").await.unwrap();
+        let mut client = Client::over(Box::new(ours));
+        assert_eq!(client.list(&["ACL", "LIST"]).await.unwrap(), ["a b", "7"]);
+        assert_eq!(client.ask(&["PING"]).await.unwrap(), "OK", "what follows is the next answer");
+    }
+
+    #[tokio::test]
     async fn answers_that_are_none_are_errors() {
         for (sent, says) in [
             ("", "closed"),
             ("+OK", "closed"),
             ("\r\n", "nothing"),
-            ("*1\r\n:1\r\n", "not asked for"),
+            ("!1\r\n:1\r\n", "not asked for"),
             ("$x\r\n", "no length"),
             ("$9999999999\r\n", "9999999999 bytes"),
             ("$5\r\nab\r\n", "eof"),

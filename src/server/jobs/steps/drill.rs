@@ -1,6 +1,6 @@
 //! Failover drills: what the probe needs, the blow, and nothing left afterwards.
 
-use super::Context;
+use super::{Context, replicas};
 use crate::server::{db, engine::probing::Probing};
 use anyhow::Context as _;
 
@@ -15,7 +15,9 @@ pub(super) async fn make_probe(cx: &Context<'_>) -> anyhow::Result<()> {
     }
     let password = cx.secret(db::secrets::PROBE_PASSWORD).await?.context("the probe has no password")?;
     let primary = cx.primary()?;
-    probing(cx)?.make_probe(cx.site(&primary)?, &password).await
+    probing(cx)?.make_probe(cx.site(&primary)?, &password).await?;
+    // Whoever takes over must know it.
+    replicas::share_users(cx).await
 }
 
 /// Kills everything of the primary's node, as its death would, once: only the node that the drill names, only while somebody drives
@@ -37,6 +39,7 @@ pub(super) async fn remove_probe(cx: &Context<'_>) -> anyhow::Result<()> {
     }
     let primary = cx.primary()?;
     probing(cx)?.remove_probe(cx.site(&primary)?).await?;
+    replicas::share_users(cx).await?;
     let mut tx = cx.transaction().await?;
     db::secrets::remove(&mut tx, cx.plan.id, db::secrets::PROBE_PASSWORD).await?;
     db::drills::cleaned(&mut tx, cx.plan.id).await?;

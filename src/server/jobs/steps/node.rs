@@ -159,13 +159,14 @@ pub(super) async fn harden(cx: &Context<'_>) -> anyhow::Result<()> {
     cx.engine()?.harden(cx.site(&node)?).await
 }
 
-/// Makes the first user and its database on the primary.
+/// Makes the first user and its database on the primary. Replicas that are made later are told of the user, too.
 pub(super) async fn create_database(cx: &Context<'_>) -> anyhow::Result<()> {
     let node = cx.primary()?;
     let engine = cx.engine()?;
     let password = cx.secret(db::secrets::ADMIN_PASSWORD).await?.context("the first password is missing")?;
     engine.ensure_user(cx.site(&node)?, &cx.plan.user, &engine.verifier(&password)).await?;
-    engine.ensure_database(cx.site(&node)?, &cx.plan.database, &cx.plan.user).await
+    engine.ensure_database(cx.site(&node)?, &cx.plan.database, &cx.plan.user).await?;
+    replicas::share_users(cx).await
 }
 
 /// Makes a user and a database on the primary that only need a name.

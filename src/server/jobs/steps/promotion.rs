@@ -85,10 +85,15 @@ pub(super) async fn fence_primary(cx: &Context<'_>) -> anyhow::Result<()> {
 pub(super) async fn elect(cx: &Context<'_>) -> anyhow::Result<()> {
     // Whoever leaves may still have what commits waited for.
     let heard_of: Vec<NodeSpec> = [cx.replicas(), cx.nodes_that_are(Membership::Leaving)].concat();
-    let (replicas, sets) = (heard_of, &cx.plan.sync_sets);
+    let (replicas, sets) = (heard_of, cx.plan.promises());
     let mut said = hear(cx, &replicas).await;
-    let promised = sets.iter().any(|set| set.acks > 0);
-    if said.len() < replicas.len() && !(promised && quorum::may_promote(sets, &names(&said))) {
+    let enough = if cx.plan.engine.keeps_acknowledged() {
+        sets.iter().any(|set| set.acks > 0) && quorum::may_promote(sets, &names(&said))
+    } else {
+        // One that must be started first has less than one that ran on.
+        !said.is_empty()
+    };
+    if said.len() < replicas.len() && !enough {
         let silent: Vec<NodeSpec> = replicas.iter().filter(|node| said.iter().all(|(id, _)| *id != node.id)).cloned().collect();
         join_all(silent.iter().map(|node| wake(cx, node))).await;
         said = hear(cx, &replicas).await;

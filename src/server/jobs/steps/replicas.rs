@@ -1,7 +1,10 @@
 //! Replicas: copies of the primary that follow it.
 
 use super::Context;
-use crate::server::{engine::Health, platform::NodeSpec};
+use crate::server::{
+    engine::Health,
+    platform::{NodeSpec, Presence},
+};
 use anyhow::{bail, ensure};
 use futures::future::try_join_all;
 use std::time::Duration;
@@ -26,6 +29,18 @@ pub(super) async fn copy(cx: &Context<'_>) -> anyhow::Result<()> {
         until_it_follows(cx, node, FOLLOWS).await.map(drop)
     }))
     .await?;
+    Ok(())
+}
+
+/// Has the replicas that run know the users that the primary knows. One that is away learns of them when it is brought back.
+pub(super) async fn share_users(cx: &Context<'_>) -> anyhow::Result<()> {
+    let Some(replicating) = cx.engine()?.replication() else { return Ok(()) };
+    let primary = cx.primary()?;
+    for node in cx.replicas() {
+        if matches!(cx.platform()?.presence(&node).await, Presence::Running { .. }) {
+            replicating.share_users(cx.site(&node)?, &primary).await?;
+        }
+    }
     Ok(())
 }
 

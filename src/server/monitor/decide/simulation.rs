@@ -112,6 +112,7 @@ impl World {
                 version: String::new(),
                 writable: primary,
                 receives: !primary && self.serves(self.primary),
+                deaf: Duration::ZERO,
                 followers: if primary { followers.clone() } else { Vec::new() },
                 read_only: false,
                 started_at: OffsetDateTime::UNIX_EPOCH,

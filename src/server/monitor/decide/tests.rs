@@ -13,7 +13,15 @@ fn id(slot: u8) -> Uuid {
 
 fn health(primary: bool) -> Health {
     let started_at = OffsetDateTime::UNIX_EPOCH;
-    Health { version: "15.1".into(), writable: primary, receives: !primary, followers: Vec::new(), read_only: false, started_at }
+    Health {
+        version: "15.1".into(),
+        writable: primary,
+        receives: !primary,
+        deaf: Duration::ZERO,
+        followers: Vec::new(),
+        read_only: false,
+        started_at,
+    }
 }
 
 fn node(slot: u8) -> NodeSeen {
@@ -102,6 +110,33 @@ fn what_died_is_started_again() {
     assert_eq!(decide(&changed(but(2, 0, dead), 1, dead)).intent, Some(Intent::Heal("the server stopped")));
     let leaderless = |node: &mut NodeSeen| (node.presence, node.answer) = (Presence::Leaderless("12 (postgres, S)".into()), None);
     assert_eq!(decide(&but(1, 0, leaderless)).intent, Some(Intent::Heal("the server stopped")), "what is left is killed before");
+}
+
+#[test]
+fn a_replica_has_more_than_a_primary_that_writes_down_after_it_has_answered() {
+    let redis = |seen: Seen| Seen { engine: EngineKind::Redis, ..seen };
+    let deaf = |seconds: u64| {
+        move |node: &mut NodeSeen| (node.answer, node.deaf) = (Some(Ok(Health { receives: false, ..health(false) })), Duration::from_secs(seconds))
+    };
+    let failed = |seen: Seen, failed: &[JobKind]| Seen { failed: failed.to_vec(), ..seen };
+    let over = Some(Intent::FailOver("the server stopped"));
+    let again = Some(Intent::Heal("the server stopped"));
+    for nodes in 2..=3 {
+        assert_eq!(decide(&redis(but(nodes, 0, dead))).intent, over, "the only copy of the last moments is a replica's");
+        assert_eq!(decide(&redis(changed(quorum(nodes), 0, dead))).intent, over, "writes are admitted by replicas, not kept by them");
+        assert_eq!(decide(&redis(changed(but(nodes, 0, dead), 1, deaf(1)))).intent, over);
+    }
+    assert_eq!(decide(&redis(but(1, 0, dead))).intent, again);
+    assert_eq!(decide(&redis(changed(but(2, 0, dead), 1, deaf(3)))).intent, again, "it lacks more than the primary will");
+    assert_eq!(decide(&redis(changed(but(2, 0, dead), 1, |node| node.deaf = Duration::MAX))).intent, again, "nor one that was started again");
+    assert_eq!(decide(&redis(changed(but(2, 0, dead), 1, dead))).intent, again);
+    assert_eq!(decide(&redis(changed(changed(but(3, 0, dead), 1, deaf(60)), 2, deaf(0)))).intent, over, "one is enough");
+    // Where the primary's own data cannot be had, what a replica has is better than nothing.
+    let alone = changed(but(2, 0, dead), 1, deaf(60));
+    assert_eq!(decide(&redis(failed(alone, &[JobKind::Revive]))).intent, Some(Intent::FailOver("the primary could not be started again")));
+    assert_eq!(decide(&redis(but(2, 0, |node| stopped_for(node, FROZEN)))).intent, Some(Intent::FailOver("the server is frozen")));
+    // Nobody is asked to decide about what was never promised.
+    assert_eq!(decide(&redis(failed(changed(quorum(2), 0, dead), &[JobKind::Failover]))).note.state, "down");
 }
 
 #[test]

@@ -136,7 +136,12 @@ impl Inner {
     /// Opens a stream to the node's server.
     pub async fn dial(&self, node: &NodeSpec, to: Dial<'_>) -> anyhow::Result<Box<dyn Stream>> {
         match to {
-            Dial::Port(port) => Ok(Box::new(TcpStream::connect((node.address.ip(), port)).await?)),
+            Dial::Port(port) => {
+                let stream = TcpStream::connect((node.address.ip(), port)).await?;
+                // What is small and sent in pieces would wait for an acknowledgement that comes late.
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
             Dial::Socket(name) => {
                 let (_, user) = self.existing(node)?;
                 let stream = UnixStream::connect(self.dirs.paths(node).run.join(files::relative(name)?)).await?;

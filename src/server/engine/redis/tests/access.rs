@@ -179,6 +179,6 @@ async fn r042_names_are_taken_as_they_are_and_a_password_is_changed() {
     ENGINE.start(node.site()).await.unwrap();
     assert_eq!(node.cli("app", second.expose_secret(), &[], &["PING"]).await, "PONG");
     let stored = fs::read_to_string(node.platform.paths(&node.spec).data.join(config::USERS)).unwrap();
-    assert_eq!(stored.lines().filter(|l| l.starts_with("user granary_") || l.starts_with("user default")).count(), 2, "{stored}");
-    assert_eq!(stored.lines().count(), 9, "{stored}");
+    assert_eq!(stored.lines().filter(|l| l.starts_with("user granary_") || l.starts_with("user default")).count(), 3, "{stored}");
+    assert_eq!(stored.lines().count(), 10, "{stored}");
 }

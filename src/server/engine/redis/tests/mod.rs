@@ -2,6 +2,7 @@
 
 mod access;
 mod life;
+mod replicas;
 
 use super::{Redis, SERVICE, config};
 use crate::{
@@ -93,9 +94,14 @@ impl Node {
 
     /// What the real `redis-cli` says, as a client that verifies the server. It ends well whatever the server says.
     async fn cli(&self, user: &str, password: &str, more: &[&str], words: &[&str]) -> String {
+        self.cli_at(&self.spec, user, password, more, words).await
+    }
+
+    /// The same at another node of the platform.
+    async fn cli_at(&self, node: &NodeSpec, user: &str, password: &str, more: &[&str], words: &[&str]) -> String {
         let ca = self.platform.paths(&self.spec).config.join("ca.crt");
         let mut cli = Command::new("/usr/bin/redis-cli");
-        cli.args(["-h", &self.spec.address.ip().to_string(), "-p", &self.spec.address.port().to_string()]);
+        cli.args(["-h", &node.address.ip().to_string(), "-p", &node.address.port().to_string()]);
         if !more.contains(&"--plain") {
             cli.arg("--tls").arg("--cacert").arg(ca);
         }

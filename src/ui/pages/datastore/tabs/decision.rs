@@ -24,7 +24,12 @@ pub(super) fn Decision(view: DatastoreView, attempt: Attempt) -> impl IntoView {
     view! {
         <Card id="decision" title="A decision is needed" lead=view.detail.clone() class="danger-zone">
             <p>
-                "Writes are blocked: every write that was acknowledged is to be found again. Granary keeps trying to bring back what is missing, so one way is to wait, or to mend what keeps a node from starting; the Logs and Activity tabs say why."
+                {if view.row.engine.keeps_acknowledged() {
+                    "Writes are blocked: every write that was acknowledged is to be found again. "
+                } else {
+                    "Writes are refused: no replica is in step. "
+                }}
+                "Granary keeps trying to bring back what is missing, so one way is to wait, or to mend what keeps a node from starting; the Logs and Activity tabs say why."
             </p>
             {choices}
         </Card>

@@ -5,6 +5,7 @@ use crate::{
     model::{
         drill::{DrillKind, DrillState, DrillView, DrillsView, Outcome},
         durability::Durability,
+        engine::EngineKind,
         format,
         status::Tone,
     },
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 /// What it does, how to begin one, the newest result, and earlier ones.
 #[component]
-pub(super) fn Drills(datastore: Uuid, durability: Durability, drills: DrillsView) -> impl IntoView {
+pub(super) fn Drills(datastore: Uuid, engine: EngineKind, durability: Durability, drills: DrillsView) -> impl IntoView {
     let DrillsView { drills, refused } = drills;
     let running = drills.iter().find(|drill| drill.state == DrillState::Running).cloned();
     let newest = drills.iter().find(|drill| drill.state != DrillState::Running).cloned();
@@ -34,7 +35,7 @@ pub(super) fn Drills(datastore: Uuid, durability: Durability, drills: DrillsView
             {match (running, refused) {
                 (Some(drill), _) => view! { <Goes drill /> }.into_any(),
                 (None, Some(why)) => view! { <p class="hint">{why}</p> }.into_any(),
-                (None, None) => view! { <Begin datastore durability /> }.into_any(),
+                (None, None) => view! { <Begin datastore engine durability /> }.into_any(),
             }}
             {newest
                 .map(|drill| {
@@ -50,13 +51,8 @@ pub(super) fn Drills(datastore: Uuid, durability: Durability, drills: DrillsView
 
 /// The buttons, each behind what it does.
 #[component]
-fn Begin(datastore: Uuid, durability: Durability) -> impl IntoView {
-    let loses = match durability {
-        Durability::Quorum => "No write that was acknowledged is lost.",
-        Durability::Asynchronous => {
-            "Replication is asynchronous: where a replica takes over, the last moments before the kill may be lost, your applications' writes among them."
-        }
-    };
+fn Begin(datastore: Uuid, engine: EngineKind, durability: Durability) -> impl IntoView {
+    let loses = engine.write_words(durability).loses;
     let form = |kind: DrillKind, label: &'static str, look: &'static str| {
         view! { <PostButton action=Drill::url() label look fields=vec![("id", datastore.to_string()), ("kind", kind.id().to_owned())] /> }
     };

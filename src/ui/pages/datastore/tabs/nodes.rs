@@ -32,7 +32,7 @@ pub fn Nodes() -> impl IntoView {
             Ok((attempt, drills))
         },
         |view, (attempt, drills)| {
-            let (id, enforced, durability) = (view.row.id, view.enforced, view.durability);
+            let (id, engine, enforced, durability) = (view.row.id, view.row.engine, view.enforced, view.durability);
             let acts = matches!(view.row.status, Status::Running | Status::Degraded | Status::NeedsDecision);
             let most = view.row.engine.topologies().iter().map(|topology| topology.nodes()).max().unwrap_or(1);
             let may_add = acts && view.row.nodes < most;
@@ -43,7 +43,7 @@ pub fn Nodes() -> impl IntoView {
                     {view.nodes.into_iter().enumerate().map(|(index, node)| view! { <NodeCard datastore=id node index enforced acts /> }).collect_view()}
                 </div>
                 {may_add.then(|| view! { <AddCard id /> })}
-                {drills.map(|drills| view! { <Drills datastore=id durability drills /> })}
+                {drills.map(|drills| view! { <Drills datastore=id engine durability drills /> })}
             }
         },
     )
@@ -69,7 +69,7 @@ fn Drawing(view: DatastoreView) -> impl IntoView {
     });
     let nodes = nodes.collect();
     let lead = if view.row.nodes > 1 {
-        format!("{}; {}", view.row.topology.label(), view.durability.label().to_lowercase())
+        format!("{}; {}", view.row.topology.label(), view.row.engine.writes(view.durability).to_lowercase())
     } else {
         view.row.topology.label().to_owned()
     };

@@ -180,6 +180,8 @@ fn Space(view: DatastoreView) -> impl IntoView {
                 </Fact>
                 <Fact name="Kind">{kind}</Fact>
                 <Fact name="Size">{view.enforced.of_storage(&view.storage)}</Fact>
+                {view.row.engine.memory().map(|words| view! { <Fact name="Memory">{words}</Fact> })}
+                {view.row.engine.written_down().map(|words| view! { <Fact name="Written to disk">{words}</Fact> })}
             </dl>
         </Card>
     }

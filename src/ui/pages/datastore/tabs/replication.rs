@@ -11,24 +11,16 @@ use leptos::{prelude::*, server_fn::ServerFn};
 #[component]
 pub(super) fn DurabilityCard(view: DatastoreView) -> impl IntoView {
     let now = view.durability;
-    let (other, lead) = match now {
-        Durability::Quorum => (
-            Durability::Asynchronous,
-            "A write is acknowledged once a replica has it, too; a replica takes over only when it is sure to have all of them.",
-        ),
-        Durability::Asynchronous => (Durability::Quorum, "A write is acknowledged once the primary has it. A failover may lose the last moments."),
-    };
-    let words = match other {
-        Durability::Quorum => {
-            "After the change each write takes as long as the way to a replica and back. With one replica, writes wait while it is away."
-        }
-        Durability::Asynchronous => "After a change to asynchronous, writes wait for no replica, and a failover may lose the last moments.",
-    };
+    let engine = view.row.engine;
+    let other = if now == Durability::Quorum { Durability::Asynchronous } else { Durability::Quorum };
+    let (is, becomes) = (engine.write_words(now), engine.write_words(other));
+    let lead = format!("{} {}", is.gives, is.costs);
+    let words = format!("After the change: {} {}", becomes.gives, becomes.costs);
     let fields = vec![("id", view.row.id.to_string()), ("durability", other.id().to_owned())];
     view! {
-        <Card id="durability" title=format!("Writes: {}", now.label().to_lowercase()) lead>
+        <Card id="durability" title=format!("Writes: {}", engine.writes(now).to_lowercase()) lead>
             <p>{words}</p>
-            <PostButton action=SetDurability::url() label=format!("Change to: {}", other.label().to_lowercase()) fields />
+            <PostButton action=SetDurability::url() label=format!("Change to: {}", engine.writes(other).to_lowercase()) fields />
         </Card>
     }
 }

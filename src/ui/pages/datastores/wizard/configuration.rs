@@ -21,7 +21,8 @@ pub(super) fn Configuration(
     let max_tags = offer.catalogue.limits.max_tags;
     let name_hint = format!("Letters, digits, - and _; up to {} characters. It can be changed later.", names::DATASTORE_NAME_MAX);
     let tags_hint = format!("Optional, separated by commas, at most {max_tags}: production, team:payments");
-    let topologies = draft.engine.parse::<EngineKind>().map_or(&Topology::ALL[..], EngineKind::topologies);
+    let engine = draft.engine.parse().unwrap_or(EngineKind::PostgreSql);
+    let topologies = engine.topologies();
     view! {
         {checked("name", "Name", &name_hint, &draft.name, &errors, Rule::Name)}
         {checked("tags", "Tags", &tags_hint, &draft.tags, &errors, Rule::Tags(max_tags))}
@@ -32,40 +33,26 @@ pub(super) fn Configuration(
                     .iter()
                     .map(|&topology| {
                         let checked = draft.topology == topology.id();
-                        view! { <TopologyCard topology checked /> }
+                        view! { <TopologyCard engine topology checked /> }
                     })
                     .collect_view()}
             </div>
             <FieldError id="topology" error=error(&errors, "topology") />
         </fieldset>
-        {(topologies.len() > 1).then(|| view! { <DurabilityChoice chosen=draft.durability.clone() error=error(&errors, "durability") /> })}
+        {(topologies.len() > 1).then(|| view! { <DurabilityChoice engine chosen=draft.durability.clone() error=error(&errors, "durability") /> })}
     }
 }
 
 /// When a write counts as done. What is proposed follows the topology.
 #[component]
-fn DurabilityChoice(chosen: String, error: Option<String>) -> impl IntoView {
-    let choices = [
-        ("", "As proposed", "With two replicas no acknowledged write is lost; with one it is asynchronous.", ""),
-        (
-            Durability::Quorum.id(),
-            Durability::Quorum.label(),
-            "A write is acknowledged once a replica has it, too, and a failover waits until it is sure to have it all.",
-            "Each write takes as long as the way to a replica and back. With one replica, writes wait while it is away.",
-        ),
-        (
-            Durability::Asynchronous.id(),
-            Durability::Asynchronous.label(),
-            "A write is acknowledged once the primary has it. The fastest.",
-            "A failover may lose the last moments.",
-        ),
-    ];
+fn DurabilityChoice(engine: EngineKind, chosen: String, error: Option<String>) -> impl IntoView {
+    let choice = |it: Durability| (it.id(), engine.writes(it), engine.write_words(it).gives, engine.write_words(it).costs);
+    let choices = [("", "As proposed", engine.proposed_writes(), "")].into_iter().chain(Durability::ALL.map(choice));
     view! {
         <fieldset class="choices" id="durability" aria-describedby="durability-error">
             <legend>"When a write counts as done (with replicas)"</legend>
             <div class="choice-grid">
                 {choices
-                    .into_iter()
                     .map(|(id, label, gives, costs)| {
                         view! {
                             <label class="choice">
@@ -103,7 +90,7 @@ fn DurabilityChoice(chosen: String, error: Option<String>) -> impl IntoView {
 }
 
 #[component]
-fn TopologyCard(topology: Topology, checked: bool) -> impl IntoView {
+fn TopologyCard(engine: EngineKind, topology: Topology, checked: bool) -> impl IntoView {
     let id = format!("topology-{}", topology.id());
     let nodes = topology.nodes();
     view! {
@@ -123,7 +110,7 @@ fn TopologyCard(topology: Topology, checked: bool) -> impl IntoView {
                     <span class="choice-text">{format::count(nodes as usize, "node", "nodes")} {topology.gives().map(|gives| format!(". {gives}"))}</span>
                     <span class="choice-why warning">
                         <Icon glyph=Glyph::Warning />
-                        {topology.costs()}
+                        {engine.costs(topology)}
                     </span>
                 </span>
             </span>

@@ -46,7 +46,8 @@ pub(super) fn lines(draft: &Draft, choices: &Choices, step: Step) -> Vec<Line> {
             ];
             // Where there is no replica there is no choice.
             if let Some(topology) = topology.filter(|topology| *topology != Topology::Single) {
-                lines.push(line("Writes", "durability", Durability::of(&draft.durability, topology).map(|it| it.label().to_owned())));
+                let engine = draft.engine.parse().unwrap_or(EngineKind::PostgreSql);
+                lines.push(line("Writes", "durability", Durability::of(&draft.durability, topology).map(|it| engine.writes(it).to_owned())));
             }
             lines
         }

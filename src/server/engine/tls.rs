@@ -34,6 +34,11 @@ impl Verified {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions()?;
         Ok(Self { config: Arc::new(config.with_root_certificates(roots).with_no_client_auth()), server: server.into() })
     }
+
+    /// Secures a stream, once the server has proved who it is.
+    pub(super) async fn connect<'a>(self, stream: Box<dyn Stream + 'a>) -> io::Result<Secured<'a>> {
+        TlsConnector::from(self.config).connect(self.server, stream).await.map(Secured)
+    }
 }
 
 impl<'a> TlsConnect<Box<dyn Stream + 'a>> for Verified {
@@ -42,7 +47,7 @@ impl<'a> TlsConnect<Box<dyn Stream + 'a>> for Verified {
     type Future = Pin<Box<dyn Future<Output = io::Result<Secured<'a>>> + Send + 'a>>;
 
     fn connect(self, stream: Box<dyn Stream + 'a>) -> Self::Future {
-        Box::pin(async move { TlsConnector::from(self.config).connect(self.server, stream).await.map(Secured) })
+        Box::pin(Verified::connect(self, stream))
     }
 }
 
