@@ -102,9 +102,16 @@ impl EngineKind {
     pub fn frees_space_by(self) -> &'static str {
         match self {
             Self::PostgreSql => "a session may write after SET default_transaction_read_only = off",
-            Self::MariaDb | Self::MySql => "ask whoever runs Granary",
+            Self::MariaDb => "a session may write after SET SESSION TRANSACTION READ WRITE",
+            Self::MySql => "ask whoever runs Granary",
             Self::Redis => "DEL, UNLINK, EXPIRE and FLUSHALL still work; BGREWRITEAOF then gives back what they freed",
         }
+    }
+
+    /// Whether its servers take each client's own address from the edge, by a header of the PROXY protocol.
+    #[must_use]
+    pub fn hears_clients(self) -> bool {
+        self == Self::MariaDb
     }
 
     /// Debian's package of its server; that of one major where there is one for each.
@@ -113,7 +120,7 @@ impl EngineKind {
         match (self, major) {
             (Self::PostgreSql, Some(major)) => format!("postgresql-{major}"),
             (Self::PostgreSql, None) => "postgresql".to_owned(),
-            (Self::MariaDb, _) => "mariadb-server".to_owned(),
+            (Self::MariaDb, _) => "mariadb-server-core mariadb-backup".to_owned(),
             (Self::MySql, _) => "mysql-server".to_owned(),
             (Self::Redis, _) => "redis-server".to_owned(),
         }

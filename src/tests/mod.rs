@@ -12,6 +12,7 @@ mod isolation;
 pub(crate) mod issuer;
 mod jobs;
 mod luck;
+mod mariadb;
 mod measures;
 pub(crate) mod pretend;
 mod real;

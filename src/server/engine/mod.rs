@@ -1,6 +1,7 @@
 //! What database products need: programs, configuration, users, checks. An engine acts only through the platform it is
 //! given: it never spawns a process and never opens a path itself.
 
+pub mod mariadb;
 pub mod postgresql;
 pub mod probing;
 pub mod quorum;
@@ -233,5 +234,9 @@ pub trait Engine: Send + Sync {
 #[must_use]
 pub fn all(roots: &[PathBuf], passwords: Option<&Passwords>) -> Vec<Arc<dyn Engine>> {
     let of = |kind: EngineKind| roots.iter().map(|root| root.join(kind.id())).collect();
-    vec![Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql))), Arc::new(redis::Redis::new(of(EngineKind::Redis), passwords.cloned()))]
+    vec![
+        Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql))),
+        Arc::new(mariadb::MariaDb::new(of(EngineKind::MariaDb))),
+        Arc::new(redis::Redis::new(of(EngineKind::Redis), passwords.cloned())),
+    ]
 }
