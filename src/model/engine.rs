@@ -70,8 +70,8 @@ impl EngineKind {
     #[must_use]
     pub fn topologies(self) -> &'static [Topology] {
         match self {
-            Self::PostgreSql => &Topology::ALL,
-            Self::MariaDb | Self::MySql | Self::Redis => &[Topology::Single],
+            Self::PostgreSql | Self::MariaDb => &Topology::ALL,
+            Self::MySql | Self::Redis => &[Topology::Single],
         }
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod issuer;
 mod jobs;
 mod luck;
 mod mariadb;
+mod mariadb_replicas;
 mod measures;
 pub(crate) mod pretend;
 mod real;

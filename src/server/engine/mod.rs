@@ -9,6 +9,7 @@ pub mod redis;
 mod service;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 use self::quorum::SyncSet;
 use super::{
@@ -83,6 +84,8 @@ pub struct Settings {
     pub follows: Option<SocketAddr>,
     /// What its commits wait for while it is the primary; a replica has it ready for when it becomes one.
     pub sync_set: SyncSet,
+    /// Whether commits of the primary that it follows wait for it, or may.
+    pub confirms: bool,
 }
 
 /// What a check found.
@@ -137,8 +140,8 @@ pub trait Replication: Send + Sync {
     /// Repeats a half-done one from nothing, never touches a finished one.
     async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()>;
 
-    /// Has a node follow this running primary, whatever it was before: what it wrote that the primary does not have is lost. Not
-    /// started afterwards. Copies everything where nothing less will do, or when asked to do it `anew`.
+    /// Has a node follow this running primary, whatever it was before: what it wrote that the primary does not have is lost. It is
+    /// started afterwards, and may run already. Copies everything where nothing less will do, or when asked to do it `anew`.
     async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()>;
 
     /// How far a running replica's, or a cleanly stopped server's, log goes. At most 5 s.

@@ -2,7 +2,6 @@
 
 use super::{
     SYSTEM,
-    client::Rows,
     session::{Session, name, only, text},
 };
 use crate::{
@@ -59,8 +58,8 @@ pub(super) async fn ensure_user(site: Site<'_>, user: &str, verifier: &SecretStr
 pub(super) async fn ensure_database(site: Site<'_>, database: &str, owner: &str) -> anyhow::Result<()> {
     let (database, owner) = (identifier(database, &OWN_DATABASES)?, identifier(owner, &SYSTEM)?);
     let mut session = open(site).await?;
-    let made: anyhow::Result<Rows> = session.ask(&format!("CREATE DATABASE IF NOT EXISTS {} CHARACTER SET utf8mb4", name(database))).await;
-    made.with_context(|| format!("the database “{database}” cannot be made"))?;
+    let make = format!("CREATE DATABASE IF NOT EXISTS {} CHARACTER SET utf8mb4", name(database));
+    session.act(&make).await.with_context(|| format!("the database “{database}” cannot be made"))?;
     let grant = format!("GRANT ALL PRIVILEGES ON {}.* TO {}@'%'", only(database), name(owner));
     session.act(&grant).await.with_context(|| format!("the user “{owner}” cannot be given the database “{database}”"))
 }

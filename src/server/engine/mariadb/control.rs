@@ -1,6 +1,12 @@
 //! A server's life: made, started, reloaded, stopped.
 
-use super::{SERVICE, config, discover, session::Session, sizing::Sizing, tables, temporary};
+use super::{
+    SERVICE, config, discover,
+    promotion::{self, Standing},
+    session::Session,
+    sizing::Sizing,
+    tables, temporary,
+};
 use crate::server::{
     engine::{
         Site,
@@ -23,6 +29,8 @@ const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 const RECOVERY_LIMIT: Duration = Duration::from_mins(10);
 /// A stop writes what is in memory alone.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Reading a file is immediate.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// See [`crate::server::engine::Engine::initialise`].
 pub(super) async fn initialise(site: Site<'_>) -> anyhow::Result<()> {
@@ -37,10 +45,14 @@ pub(super) async fn initialise(site: Site<'_>) -> anyhow::Result<()> {
     // Whatever of an earlier attempt still runs would write into the new one.
     platform.fence(lease, node).await?;
     platform.wipe_data(lease, node).await?;
-    let args = vec![
+    let (paths, install) = (platform.paths(node), discover::tool(&programs.programs, "mariadb-install-db"));
+    let args = ["-c", TIDY_THEN_EXEC, SERVICE, &text(&temporary(&paths)), &text(&install)].map(str::to_owned);
+    let settings = [
         // The machine's own MariaDB has settings that are none of ours.
         "--no-defaults".to_owned(),
-        format!("--datadir={}", text(&tables(&platform.paths(node)))),
+        format!("--datadir={}", text(&tables(&paths))),
+        // In a directory for all, servers take each other's temporary tables for what is left of their own.
+        format!("--tmpdir={}", text(&temporary(&paths))),
         "--auth-root-authentication-method=socket".to_owned(),
         format!("--auth-root-socket-user={}", platform.administrator()?),
         "--skip-test-db".to_owned(),
@@ -49,7 +61,7 @@ pub(super) async fn initialise(site: Site<'_>) -> anyhow::Result<()> {
         "--character-set-server=utf8mb4".to_owned(),
         format!("--innodb-log-file-size={}M", Sizing::of(node).redo_log_mb),
     ];
-    let install = Program { path: discover::tool(&programs.programs, "mariadb-install-db"), args, env: Vec::new() };
+    let install = Program { path: "/bin/sh".into(), args: args.into_iter().chain(settings).collect(), env: Vec::new() };
     platform.run(lease, node, &install, INSTALL_LIMIT).await.context("the server's own tables could not be made")?;
     finish(site).await
 }
@@ -67,8 +79,28 @@ pub(super) async fn finish(site: Site<'_>) -> anyhow::Result<()> {
 /// Empties the directory for temporary tables (`$1`), which lies on the node's own storage, then becomes the program after it.
 const TIDY_THEN_EXEC: &str = r#"rm -rf -- "$1" && mkdir -m 700 -- "$1" && shift && exec "$@""#;
 
-/// See [`crate::server::engine::Engine::start`].
+/// See [`crate::server::engine::Engine::start`]. One that follows goes on to, and takes no writes, whatever its configuration says: its
+/// data know best.
 pub(super) async fn start(site: Site<'_>) -> anyhow::Result<()> {
+    let finished = site.platform.has_file(site.node, MARK).await?;
+    ensure!(finished, "the data directory is not whole: neither initialised nor copied");
+    let mut session = launch(site).await?;
+    let Some(standing) = Standing::of(&mut session).await? else { return Ok(()) };
+    close(&mut session).await?;
+    if !standing.receives && !standing.applies {
+        promotion::apply_leftover(&mut session, &standing).await?;
+    }
+    session.act("START SLAVE").await
+}
+
+/// Has the server take no writes but those of its primary.
+pub(super) async fn close(session: &mut Session) -> anyhow::Result<()> {
+    session.act("SET GLOBAL read_only = ON").await?;
+    session.act("SET GLOBAL rpl_semi_sync_master_enabled = OFF").await
+}
+
+/// Starts the server as its configuration says, and returns a session once it answers.
+pub(super) async fn launch(site: Site<'_>) -> anyhow::Result<Session> {
     let Site { platform, lease, node, programs } = site;
     let (paths, server) = (platform.paths(node), text(&programs.programs.join("mariadbd")));
     ensure!(!platform.find(std::slice::from_ref(&server)).await.is_empty(), "{server} is not there: is MariaDB still installed?");
@@ -77,8 +109,7 @@ pub(super) async fn start(site: Site<'_>) -> anyhow::Result<()> {
     // The log's times are local ones, and tell no zone.
     let program = Program { path: "/bin/sh".into(), args, env: vec![("TZ".to_owned(), "UTC".to_owned())] };
     platform.start(lease, node, SERVICE, &program).await?;
-    let mut session = wait_until_it_answers(site).await?;
-    session.act("SET GLOBAL read_only = OFF").await
+    wait_until_it_answers(site).await
 }
 
 /// Waits for as long as the server tells what it does.
@@ -110,10 +141,28 @@ pub(super) async fn stop(site: Site<'_>) -> anyhow::Result<()> {
     service::stop(site, Signal::Terminate, STOP_LIMIT).await
 }
 
-/// The server takes up certificates alone; what follows from a node's size waits for its next start, as its limits do.
+/// The server takes up certificates, and what commits wait for; what follows from a node's size waits for its next start, as its
+/// limits do.
 pub(super) async fn reload(site: Site<'_>) -> anyhow::Result<()> {
     let mut session = Session::open(site.platform, site.node).await?;
-    session.act("FLUSH LOCAL SSL").await.context("the server keeps its certificate, it refused the new one")
+    session.act("FLUSH LOCAL SSL").await.context("the server keeps its certificate, it refused the new one")?;
+    let confirms = "SELECT @@global.rpl_semi_sync_slave_enabled AS confirms";
+    let before = session.ask(confirms).await?.get("confirms")?.to_owned();
+    let file = text(&site.platform.paths(site.node).config.join(config::CHANGEABLE));
+    let read = Program { path: "/bin/cat".into(), args: vec![file], env: Vec::new() };
+    for statement in site.platform.run(site.lease, site.node, &read, READ_LIMIT).await?.stdout.lines() {
+        session.act(statement).await?;
+    }
+    // In this order, see `promotion::promote`, which may be under way.
+    match Standing::of(&mut session).await? {
+        None => promotion::wait_as_wished(&mut session).await,
+        // The primary is told at the beginning of a connection.
+        Some(_) if session.ask(confirms).await?.get("confirms")? != before => {
+            session.act("STOP SLAVE IO_THREAD").await?;
+            session.act("START SLAVE IO_THREAD").await
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 /// See [`crate::server::engine::Engine::set_read_only`].
@@ -144,7 +193,7 @@ async fn cut_clients(session: &mut Session) -> anyhow::Result<()> {
 
 /// Neither Granary's nor those of replicas, nor the server's own threads.
 const CLIENTS: &str = "SELECT id AS id FROM information_schema.processlist WHERE id <> connection_id() AND host <> 'localhost'
-    AND user NOT IN ('system user', 'event_scheduler', 'unauthenticated user', 'granary_replication')";
+    AND user NOT IN ('system user', 'event_scheduler', 'granary_replication')";
 
 pub(super) fn text(path: &Path) -> String {
     path.display().to_string()

@@ -12,12 +12,15 @@ mod config;
 mod control;
 mod discover;
 mod log;
+mod probe;
+mod promotion;
+mod replica;
 mod session;
 mod sizing;
 #[cfg(test)]
 mod tests;
 
-use super::{Engine, Health, Installed, Settings, Site};
+use super::{Engine, Health, Installed, Position, Replication, Settings, Site, probing::Probing, quorum::SyncSet};
 use crate::{
     model::{engine::EngineKind, log::LogEntry},
     server::platform::{NodePaths, NodeSpec, Platform},
@@ -28,6 +31,8 @@ use std::path::PathBuf;
 
 /// Fetches data for replicas; known by its client certificate.
 const REPLICATION: &str = "granary_replication";
+/// Writes rows during a failover drill; there only then, known by a password.
+const PROBE: &str = "granary_probe";
 /// Accounts that come with a server.
 const SYSTEM: [&str; 4] = ["root", "mysql", "mariadb.sys", "PUBLIC"];
 /// The service's name in the platform's log.
@@ -39,13 +44,14 @@ const COPIED: &str = "copied";
 #[derive(Debug, Clone, Default)]
 pub struct MariaDb {
     roots: Vec<PathBuf>,
+    seen: check::Seen,
 }
 
 impl MariaDb {
     /// Looks for programs in `<root>/<version>/bin` too.
     #[must_use]
     pub fn new(roots: Vec<PathBuf>) -> Self {
-        Self { roots }
+        Self { roots, seen: check::Seen::default() }
     }
 }
 
@@ -71,6 +77,14 @@ impl Engine for MariaDb {
 
     async fn initialise(&self, site: Site<'_>) -> anyhow::Result<()> {
         control::initialise(site).await
+    }
+
+    fn replication(&self) -> Option<&dyn Replication> {
+        Some(self)
+    }
+
+    fn probing(&self) -> Option<&dyn Probing> {
+        Some(self)
     }
 
     async fn configure(&self, site: Site<'_>, settings: &Settings) -> anyhow::Result<()> {
@@ -116,10 +130,58 @@ impl Engine for MariaDb {
     }
 
     async fn check(&self, platform: &dyn Platform, node: &NodeSpec) -> anyhow::Result<Health> {
-        check::check(platform, node).await
+        check::check(&self.seen, platform, node).await
     }
 
     async fn log(&self, platform: &dyn Platform, node: &NodeSpec, bytes: u64) -> Vec<LogEntry> {
         log::entries(&platform.tail(node, SERVICE, bytes).await)
+    }
+}
+
+#[async_trait]
+impl Replication for MariaDb {
+    fn user(&self) -> &'static str {
+        REPLICATION
+    }
+
+    async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+        replica::copy(site, primary).await
+    }
+
+    async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()> {
+        replica::rejoin(site, primary, anew).await
+    }
+
+    async fn position(&self, site: Site<'_>) -> anyhow::Result<Position> {
+        promotion::position(site).await
+    }
+
+    async fn last_word(&self, site: Site<'_>) -> anyhow::Result<Position> {
+        promotion::last_word(site).await
+    }
+
+    async fn keep_log(&self, _: Site<'_>, _: &NodeSpec) -> anyhow::Result<()> {
+        // The log is kept by its size, see `check`, whoever follows; whom it does not reach any more is copied anew.
+        Ok(())
+    }
+
+    async fn forget(&self, _: Site<'_>, _: &NodeSpec) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn follow(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()> {
+        replica::follow(site, primary).await
+    }
+
+    async fn waits_for(&self, site: Site<'_>, set: &SyncSet) -> anyhow::Result<bool> {
+        promotion::waits_for(site, set).await
+    }
+
+    async fn settle(&self, site: Site<'_>) -> anyhow::Result<()> {
+        promotion::settle(site).await
+    }
+
+    async fn promote(&self, site: Site<'_>) -> anyhow::Result<()> {
+        promotion::promote(site).await
     }
 }

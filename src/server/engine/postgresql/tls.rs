@@ -1,6 +1,6 @@
 //! TLS as an application has it: the server must show a certificate of the datastore's CA for the address that was dialled.
 
-use crate::server::platform::Stream;
+use crate::server::{engine::tls, platform::Stream};
 use std::{
     future::Future,
     io,
@@ -13,11 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_rustls::{
     TlsConnector, client,
-    rustls::{
-        ClientConfig, RootCertStore,
-        crypto::ring,
-        pki_types::{CertificateDer, ServerName, pem::PemObject},
-    },
+    rustls::{ClientConfig, pki_types::ServerName},
 };
 
 /// Verifies one server.
@@ -29,10 +25,7 @@ pub(super) struct Verified {
 impl Verified {
     /// Trusts this CA alone, and this address.
     pub(super) fn new(ca_pem: &str, server: IpAddr) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions()?;
-        Ok(Self { config: Arc::new(config.with_root_certificates(roots).with_no_client_auth()), server: server.into() })
+        Ok(Self { config: tls::trusting(ca_pem)?, server: server.into() })
     }
 }
 

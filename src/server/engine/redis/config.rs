@@ -204,7 +204,14 @@ mod tests {
             &node(),
             &paths(),
             &"#abc".into(),
-            &Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None, sync_set: SyncSet::default() },
+            &Settings {
+                tls,
+                replication: None,
+                edge_source: "127.64.3.9".parse().unwrap(),
+                follows: None,
+                sync_set: SyncSet::default(),
+                confirms: false,
+            },
         );
         let secret: Vec<_> = files.iter().filter(|file| file.secret).map(|file| file.name.as_str()).collect();
         assert_eq!(secret, ["granary.acl", "server.key"]);

@@ -46,6 +46,8 @@ async fn the_servers_files_programs_settings_and_other_peoples_data_are_out_of_r
     let tenant = Tenant::new().await;
     tenant.node.tenant("other", "theirs").await;
     tenant.may(&["CREATE TABLE t (x TEXT)", "INSERT INTO t VALUES ('x')", "CREATE VIEW v AS SELECT * FROM t"]).await;
+    let routines = ["CREATE FUNCTION twice(n INT) RETURNS INT RETURN 2 * n", "CREATE TRIGGER b BEFORE INSERT ON t FOR EACH ROW SET NEW.x = 'y'"];
+    tenant.may(&routines).await;
     let forbidden = [
         // Files.
         "LOAD DATA INFILE '/etc/passwd' INTO TABLE t",

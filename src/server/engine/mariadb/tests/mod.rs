@@ -2,6 +2,7 @@
 
 mod access;
 mod life;
+mod replicas;
 
 use super::{MariaDb, SERVICE, config};
 use crate::{
@@ -80,7 +81,7 @@ impl Node {
         let request = CertificateRequest { common_name: "shop".to_owned(), names: Vec::new(), addresses: vec![self.spec.address.ip()] };
         let issued = authority::issue(&authority.certificate_pem, &authority.key_pem, &request, now()).unwrap();
         let tls = Tls { ca_pem: self.authority.certificate_pem.clone(), certificate_pem: issued.certificate_pem, key_pem: issued.key_pem };
-        Settings { tls, replication: None, edge_source: HERE, follows: None, sync_set: SyncSet::default() }
+        Settings { tls, replication: None, edge_source: HERE, follows: None, sync_set: SyncSet::default(), confirms: false }
     }
 
     /// A user with a password and a database.
@@ -105,7 +106,7 @@ impl Node {
         let mut child = cli.spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         // One that is refused reads nothing.
-        let _ = input.write_all(sql.iter().map(|line| format!("{line};\n")).collect::<String>().as_bytes()).await;
+        let _ = input.write_all((sql.join(";\n") + ";\n").as_bytes()).await;
         drop(input);
         let output = child.wait_with_output().await.unwrap();
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned())
