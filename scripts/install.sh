@@ -21,6 +21,9 @@ want() { missing+=("$@"); }
 
 any '/usr/lib/postgresql/*/bin/postgres' || want postgresql
 has redis-server || want redis-server
+# The server without Debian's service and its data directory, which Granary has no use for.
+has mariadbd && has mariadb-install-db || want mariadb-server-core
+has mariadb-backup || want mariadb-backup
 has haproxy || want haproxy
 has cc || want gcc libc6-dev
 has setpriv || want util-linux
@@ -36,9 +39,11 @@ if [[ $goal = test ]]; then
     has curl || want curl
     has openssl || want openssl
     has redis-cli || want redis-tools
+    has mariadb || want mariadb-client
     # The pages' Python lines are run as they stand.
     /usr/bin/python3 -c 'import psycopg' 2>/dev/null || want python3 python3-psycopg
     /usr/bin/python3 -c 'import redis' 2>/dev/null || want python3 python3-redis
+    /usr/bin/python3 -c 'import pymysql' 2>/dev/null || want python3 python3-pymysql
 fi
 
 if ((${#missing[@]})); then

@@ -24,7 +24,7 @@ const BEFORE_PAINT: &str =
 
 /// What Granary is, for whoever finds its door without knowing it.
 const DESCRIPTION: &str =
-    "Granary: PostgreSQL and Redis datastores on your own machines, with users, a firewall, TLS and lines to connect that work when pasted.";
+    "Granary: PostgreSQL, MariaDB and Redis datastores on your own machines, with users, a firewall, TLS and lines to connect that work when pasted.";
 
 /// The HTML document around every page.
 #[must_use]

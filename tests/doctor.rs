@@ -358,8 +358,8 @@ fn what_the_machine_lacks_is_found() {
     says(&gone("useradd"), "PROBLEM", &["programs", "useradd is not installed", "apt install passwd"]);
     says(&gone("mkfs.ext4"), "warning", &["volumes", "mkfs.ext4 not installed", "watched instead of enforced"]);
     says(&gone("redis-server"), "warning", &["programs", "No version of Redis", "apt install redis-server"]);
-    let no_engine = format!("mount -t tmpfs tmpfs /usr/lib/postgresql; {}", gone("redis-server"));
-    for (engine, package) in [("PostgreSQL", "postgresql"), ("Redis", "redis-server")] {
+    let no_engine = format!("mount -t tmpfs tmpfs /usr/lib/postgresql; {}; {}", gone("redis-server"), gone("mariadbd"));
+    for (engine, package) in [("PostgreSQL", "postgresql"), ("MariaDB", "mariadb-server-core"), ("Redis", "redis-server")] {
         says(&no_engine, "PROBLEM", &["programs", &format!("No version of {engine}"), &format!("apt install {package}")]);
     }
     let sealed = |path: &str| format!("mount --bind {path} {path}; mount -o remount,bind,ro {path}");

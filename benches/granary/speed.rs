@@ -17,7 +17,6 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
 };
-use uuid::Uuid;
 
 const ROUNDS: usize = 10;
 const SECONDS: &str = "3";

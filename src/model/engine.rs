@@ -85,8 +85,8 @@ impl EngineKind {
     #[must_use]
     pub fn topologies(self) -> &'static [Topology] {
         match self {
-            Self::PostgreSql | Self::Redis | Self::Valkey => &Topology::ALL,
-            Self::MariaDb | Self::MySql => &[Topology::Single],
+            Self::PostgreSql | Self::MariaDb | Self::Redis | Self::Valkey => &Topology::ALL,
+            Self::MySql => &[Topology::Single],
         }
     }
 
@@ -188,9 +188,16 @@ impl EngineKind {
     pub fn frees_space_by(self) -> &'static str {
         match self {
             Self::PostgreSql => "a session may write after SET default_transaction_read_only = off",
-            Self::MariaDb | Self::MySql => "ask whoever runs Granary",
+            Self::MariaDb => "a session may write after SET SESSION TRANSACTION READ WRITE",
+            Self::MySql => "ask whoever runs Granary",
             Self::Redis | Self::Valkey => "DEL, UNLINK, EXPIRE and FLUSHALL still work; BGREWRITEAOF then gives back what they freed",
         }
+    }
+
+    /// Whether its servers take each client's own address from the edge, by a header of the PROXY protocol.
+    #[must_use]
+    pub fn hears_clients(self) -> bool {
+        self == Self::MariaDb
     }
 
     /// Debian's package of its server; that of one major where there is one for each.
@@ -199,7 +206,7 @@ impl EngineKind {
         match (self, major) {
             (Self::PostgreSql, Some(major)) => format!("postgresql-{major}"),
             (Self::PostgreSql, None) => "postgresql".to_owned(),
-            (Self::MariaDb, _) => "mariadb-server".to_owned(),
+            (Self::MariaDb, _) => "mariadb-server-core mariadb-backup".to_owned(),
             (Self::MySql, _) => "mysql-server".to_owned(),
             (Self::Redis, _) => "redis-server".to_owned(),
             (Self::Valkey, _) => "valkey-server".to_owned(),

@@ -8,8 +8,22 @@ pub const TAG_MAX: usize = 32;
 pub const IDENTIFIER_MAX: usize = 63;
 
 /// Names an engine or Granary keeps for itself, as first database or first user.
-const RESERVED: [&str; 9] =
-    ["postgres", "template0", "template1", "granary_admin", "granary_replication", "granary_monitor", "public", "none", "default"];
+const RESERVED: [&str; 14] = [
+    "postgres",
+    "template0",
+    "template1",
+    "granary_admin",
+    "granary_replication",
+    "granary_monitor",
+    "public",
+    "none",
+    "default",
+    "root",
+    "mysql",
+    "sys",
+    "information_schema",
+    "performance_schema",
+];
 
 fn whole(value: &str, what: &str, max: usize) -> Result<String, String> {
     let value = value.trim();

@@ -95,7 +95,8 @@ impl Connection {
 pub fn snippets(engine: EngineKind, c: &Connection) -> Vec<Snippet> {
     match engine {
         EngineKind::PostgreSql => postgresql(c),
-        EngineKind::MariaDb | EngineKind::MySql => Vec::new(),
+        EngineKind::MariaDb => mariadb(c),
+        EngineKind::MySql => Vec::new(),
         EngineKind::Redis => redis(c),
         // Its clients are those of Redis, but for the one that it brings itself.
         EngineKind::Valkey => {
@@ -167,6 +168,54 @@ fn postgresql(c: &Connection) -> Vec<Snippet> {
         ));
     }
     all
+}
+
+/// Each client has a way of its own to be told of a CA in a URL; this is the one of MySQL's own tools, and of sqlx.
+fn mariadb(c: &Connection) -> Vec<Snippet> {
+    let password = c.password.as_deref().unwrap_or(PASSWORD_PLACEHOLDER);
+    let (host, port, user, database, ca) = (&c.host, c.port, &c.user, &c.database, c.ca_file());
+    let url = format!("mysql://{user}:{password}@{}/{database}?ssl-mode=VERIFY_IDENTITY&ssl-ca={ca}", c.authority());
+    vec![
+        snippet(
+            "cli",
+            "mariadb",
+            "Two lines: fetch the CA, connect. mariadb asks for the password.",
+            format!("{}\nmariadb --ssl-ca={ca} --ssl-verify-server-cert -h {host} -P {port} -u {user} -p {database}", c.fetch()),
+        ),
+        snippet(
+            "url",
+            "URL",
+            "As MySQL's own tools and sqlx read it; the CA's file lies beside the program. A client that reads no CA from a URL gets the URL \
+             up to the question mark, and the file by an option of its own.",
+            url.clone(),
+        ),
+        snippet(
+            "env",
+            ".env",
+            "What most frameworks read; mariadb itself reads MYSQL_HOST, MYSQL_TCP_PORT and MYSQL_PWD.",
+            format!(
+                "DATABASE_URL=\"{url}\"\nMYSQL_HOST={host}\nMYSQL_TCP_PORT={port}\nMYSQL_DATABASE={database}\nMYSQL_USER={user}\nMYSQL_PWD={password}\n\
+                 MYSQL_CA_FILE={ca}"
+            ),
+        ),
+        snippet(
+            "python",
+            "Python",
+            "Needs PyMySQL: pip install pymysql. The password comes from MYSQL_PWD.",
+            format!(
+                "import os\nimport urllib.request\n\nimport pymysql\n\nurllib.request.urlretrieve(\"{}\", \"{ca}\")\nwith pymysql.connect(\n    host=\"{host}\",\n    \
+                 port={port},\n    user=\"{user}\",\n    password=os.environ[\"MYSQL_PWD\"],\n    database=\"{database}\",\n    ssl_ca=\"{ca}\",\n    \
+                 ssl_verify_identity=True,\n) as connection:\n    cursor = connection.cursor()\n    cursor.execute(\"select version()\")\n    print(cursor.fetchone()[0])",
+                c.ca_url
+            ),
+        ),
+        snippet(
+            "jdbc",
+            "JDBC",
+            "For MariaDB's Connector/J; the CA's file lies beside the program, the password goes into the property of that name.",
+            format!("jdbc:mariadb://{}/{database}?user={user}&sslMode=verify-full&serverSslCert={ca}", c.authority()),
+        ),
+    ]
 }
 
 /// Of a datastore's own CA there are no certificates but its own, so whoever verifies with it has the right server, also where
@@ -250,6 +299,33 @@ mod tests {
         assert!(!all[0].text.contains("s3cret"), "redis-cli asks, so that no shell history keeps it");
         assert_eq!(all[1].text, "rediss://app_admin:s3cret@127.9.8.7:6379/0?ssl_ca_certs=cache-ca.pem");
         assert!(!all[3].text.contains("s3cret") && all[3].text.contains("ssl_check_hostname=True"));
+    }
+
+    #[test]
+    fn r028_and_r036_snippets_of_mariadb_verify_the_server_and_hide_what_is_not_revealed() {
+        let mut c = Connection {
+            endpoint: EndpointKind::Primary,
+            replicas: false,
+            nodes: Vec::new(),
+            datastore: "shop".into(),
+            host: "127.9.8.7".into(),
+            port: 3306,
+            database: "app".into(),
+            user: "app_admin".into(),
+            password: None,
+            may_reveal: true,
+            ca_url: "http://127.0.0.1:3000/ca/abc.pem".into(),
+        };
+        let all = snippets(EngineKind::MariaDb, &c);
+        assert_eq!(all.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["cli", "url", "env", "python", "jdbc"]);
+        assert!(all.iter().all(|s| s.text.contains("shop-ca.pem")));
+        assert!(all[0].text.lines().count() == 2 && all[0].text.contains("--ssl-verify-server-cert"));
+        assert!(all[1].text.contains(PASSWORD_PLACEHOLDER));
+        c.password = Some("s3cret".into());
+        let all = snippets(EngineKind::MariaDb, &c);
+        assert!(!all[0].text.contains("s3cret"), "mariadb asks, so that no shell history keeps it");
+        assert_eq!(all[1].text, "mysql://app_admin:s3cret@127.9.8.7:3306/app?ssl-mode=VERIFY_IDENTITY&ssl-ca=shop-ca.pem");
+        assert!(!all[3].text.contains("s3cret") && all[3].text.contains("ssl_verify_identity=True"));
     }
 
     #[test]

@@ -22,11 +22,11 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 impl Machine {
-    async fn drill(&self, id: Uuid, kind: DrillKind) -> Uuid {
+    pub(super) async fn drill(&self, id: Uuid, kind: DrillKind) -> Uuid {
         domain::drill::start(&self.app, &self.actor, id, kind).await.unwrap()
     }
 
-    async fn until_over(&self, id: Uuid, drill: Uuid) -> DrillView {
+    pub(super) async fn until_over(&self, id: Uuid, drill: Uuid) -> DrillView {
         let begun = Instant::now();
         loop {
             let view = domain::drill::show(&self.app, &self.actor, id, drill).await.unwrap();

@@ -12,6 +12,8 @@ mod isolation;
 pub(crate) mod issuer;
 mod jobs;
 mod luck;
+mod mariadb;
+mod mariadb_replicas;
 mod measures;
 pub(crate) mod pretend;
 mod real;

@@ -57,7 +57,7 @@ impl Machine {
     }
 
     /// Waits until work of this name was done so many times, and all is well.
-    async fn until_done(&self, id: Uuid, label: &str, times: usize) {
+    pub(super) async fn until_done(&self, id: Uuid, label: &str, times: usize) {
         let begun = Instant::now();
         loop {
             let jobs = db::job_views::of_datastore(&self.app.db, id, 50).await.unwrap();
@@ -94,7 +94,7 @@ impl Machine {
         met
     }
 
-    fn kill(pid: u32) {
+    pub(super) fn kill(pid: u32) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }

@@ -226,7 +226,7 @@ impl Plan {
         }
         let source = self.address(Purpose::Source).context("no source address was allocated for the edge")?.ip();
         let nodes = slots.iter().filter_map(|s| Some((*s, self.address(Purpose::Private(*s))?))).collect();
-        Ok(EdgeSpec { datastore: self.id, source, listeners, nodes })
+        Ok(EdgeSpec { datastore: self.id, source, listeners, nodes, tells_clients: self.engine.hears_clients() })
     }
 
     /// The routes that should be open when the nodes of these slots serve: the primary endpoint to the primary, the replica

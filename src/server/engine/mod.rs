@@ -1,6 +1,7 @@
 //! What database products need: programs, configuration, users, checks. An engine acts only through the platform it is
 //! given: it never spawns a process and never opens a path itself.
 
+pub mod mariadb;
 pub mod postgresql;
 pub mod probing;
 pub mod quorum;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub follows: Option<SocketAddr>,
     /// What its commits wait for while it is the primary; a replica has it ready for when it becomes one.
     pub sync_set: SyncSet,
+    /// Whether commits of the primary that it follows wait for it, or may.
+    pub confirms: bool,
 }
 
 /// What a check found.
@@ -141,7 +144,7 @@ pub trait Replication: Send + Sync {
     async fn copy(&self, site: Site<'_>, primary: &NodeSpec) -> anyhow::Result<()>;
 
     /// Has a node follow this running primary, whatever it was before: what it wrote that the primary does not have is lost. It
-    /// may still have to be started afterwards. Copies everything where nothing less will do, or when asked to do it `anew`.
+    /// may run already, or has still to be started afterwards. Copies everything where nothing less will do, or when asked to do it `anew`.
     async fn rejoin(&self, site: Site<'_>, primary: &NodeSpec, anew: bool) -> anyhow::Result<()>;
 
     /// Has a running replica know the users that its primary knows. Nothing to do where they come with the data.
@@ -244,6 +247,7 @@ pub fn all(roots: &[PathBuf], passwords: Option<&Passwords>) -> Vec<Arc<dyn Engi
     let of = |kind: EngineKind| roots.iter().map(|root| root.join(kind.id())).collect();
     vec![
         Arc::new(postgresql::PostgreSql::new(of(EngineKind::PostgreSql))),
+        Arc::new(mariadb::MariaDb::new(of(EngineKind::MariaDb))),
         Arc::new(redis::Redis::new(of(EngineKind::Redis), passwords.cloned())),
         Arc::new(redis::Redis::valkey(of(EngineKind::Valkey), passwords.cloned())),
     ]

@@ -29,10 +29,7 @@ pub(super) struct Verified {
 impl Verified {
     /// Trusts this CA alone, and this address.
     pub(super) fn new(ca_pem: &str, server: IpAddr) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions()?;
-        Ok(Self { config: Arc::new(config.with_root_certificates(roots).with_no_client_auth()), server: server.into() })
+        Ok(Self { config: trusting(ca_pem)?, server: server.into() })
     }
 
     /// Secures a stream, once the server has proved who it is.
@@ -79,4 +76,12 @@ impl AsyncWrite for Secured<'_> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
+}
+
+/// Trusts this CA alone.
+pub(super) fn trusting(ca_pem: &str) -> anyhow::Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions()?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }

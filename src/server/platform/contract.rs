@@ -49,7 +49,7 @@ fn edge(datastore: Uuid, nodes: &[NodeSpec]) -> EdgeSpec {
     let address = || SocketAddr::new(own_ip(), 15432);
     let ends = [ListenerKind::Primary, ListenerKind::Replica].into_iter();
     let listeners = ends.chain((0..MAX_NODES).map(ListenerKind::Node)).map(|kind| (kind, address())).collect();
-    EdgeSpec { datastore, source: own_ip(), listeners, nodes: nodes.iter().map(|n| (n.slot, n.address)).collect() }
+    EdgeSpec { datastore, source: own_ip(), listeners, nodes: nodes.iter().map(|n| (n.slot, n.address)).collect(), tells_clients: false }
 }
 
 fn everyone() -> Vec<IpNet> {

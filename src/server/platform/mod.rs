@@ -226,6 +226,9 @@ pub struct EdgeSpec {
     pub listeners: Vec<(ListenerKind, SocketAddr)>,
     /// Private address of each slot's node that is known.
     pub nodes: Vec<(u8, SocketAddr)>,
+    /// Whether nodes are told each client's own address, by a header of the PROXY protocol before its first byte: only those that
+    /// expect one can be.
+    pub tells_clients: bool,
 }
 
 /// Opens a listener to a slot's node.

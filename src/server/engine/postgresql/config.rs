@@ -350,7 +350,14 @@ mod tests {
             &paths(),
             15,
             "root",
-            &Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None, sync_set: SyncSet::default() },
+            &Settings {
+                tls,
+                replication: None,
+                edge_source: "127.64.3.9".parse().unwrap(),
+                follows: None,
+                sync_set: SyncSet::default(),
+                confirms: false,
+            },
         );
         let secret: Vec<_> = files.iter().filter(|file| file.secret).map(|file| (file.name.as_str(), file.content.as_slice())).collect();
         assert_eq!(secret, [("server.key", &b"key"[..])]);

@@ -239,7 +239,7 @@ mod tests {
 
     fn settings() -> Settings {
         let tls = Tls { ca_pem: "ca".into(), certificate_pem: "certificate".into(), key_pem: "key".into() };
-        Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None, sync_set: SyncSet::default() }
+        Settings { tls, replication: None, edge_source: "127.64.3.9".parse().unwrap(), follows: None, sync_set: SyncSet::default(), confirms: false }
     }
 
     fn own() -> Own {

@@ -19,7 +19,7 @@ use crate::server::{
         jobs::Leased,
         plan::{Membership, Plan},
     },
-    engine::{ClientTls, Engine, Replication, Settings, Site, Tls},
+    engine::{ClientTls, Engine, Replication, Settings, Site, Tls, quorum::SyncSet},
     monitor::decide::FROZEN,
     platform::{Activity, Lease, NodeSpec, Platform},
     state::App,
@@ -236,7 +236,9 @@ impl Context<'_> {
         // A replica has ready what its commits would wait for: should it become the primary, no moment is lost over it.
         let recorded = node.id == self.primary()?.id;
         let sync_set = if recorded { self.plan.sync_set(node.id) } else { self.plan.wanted_sync_set(node.id) };
-        Ok(Settings { tls, replication: self.replication().await?, edge_source: self.plan.edge_spec()?.source, follows, sync_set })
+        let may_wait = |set: &SyncSet| set.members.contains(&node.id);
+        let confirms = follows.is_some() && (self.plan.sync_sets.iter().any(may_wait) || may_wait(&self.plan.wanted_sync_set(primary.id)));
+        Ok(Settings { tls, replication: self.replication().await?, edge_source: self.plan.edge_spec()?.source, follows, sync_set, confirms })
     }
 
     /// With what nodes are known to each other. A datastore that an older Granary made has it from its next renewal on.

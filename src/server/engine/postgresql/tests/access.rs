@@ -84,6 +84,7 @@ async fn r036_a_reload_takes_up_a_new_certificate_while_sessions_live() {
         replication: None,
         follows: None,
         sync_set: SyncSet::default(),
+        confirms: false,
     };
     // The old certificate under another CA: whoever verifies in full with the new one must refuse it.
     ENGINE.configure(node.site(), &settings).await.unwrap();
@@ -94,7 +95,7 @@ async fn r036_a_reload_takes_up_a_new_certificate_while_sessions_live() {
     let issued = authority::issue(&other.authority.certificate_pem, &other.authority.key_pem, &request, now()).unwrap();
     let tls = Tls { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem, ..settings.tls };
     ENGINE
-        .configure(node.site(), &Settings { tls, edge_source: HERE, replication: None, follows: None, sync_set: SyncSet::default() })
+        .configure(node.site(), &Settings { tls, edge_source: HERE, replication: None, follows: None, sync_set: SyncSet::default(), confirms: false })
         .await
         .unwrap();
     ENGINE.reload(node.site()).await.unwrap();

@@ -79,7 +79,7 @@ impl Node {
     fn settings(&self, edge_source: IpAddr) -> Settings {
         let issued = self.certificate("orders");
         let tls = Tls { ca_pem: self.authority.certificate_pem.clone(), certificate_pem: issued.certificate_pem, key_pem: issued.key_pem };
-        Settings { tls, replication: None, edge_source, follows: None, sync_set: SyncSet::default() }
+        Settings { tls, replication: None, edge_source, follows: None, sync_set: SyncSet::default(), confirms: false }
     }
 
     /// A user with a password, and its database.

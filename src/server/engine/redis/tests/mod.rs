@@ -81,7 +81,7 @@ impl Node {
         let request = CertificateRequest { common_name: "cache".to_owned(), names: Vec::new(), addresses: vec![self.spec.address.ip()] };
         let issued = authority::issue(&authority.certificate_pem, &authority.key_pem, &request, now()).unwrap();
         let tls = Tls { ca_pem: self.authority.certificate_pem.clone(), certificate_pem: issued.certificate_pem, key_pem: issued.key_pem };
-        Settings { tls, replication: None, edge_source: HERE, follows: None, sync_set: SyncSet::default() }
+        Settings { tls, replication: None, edge_source: HERE, follows: None, sync_set: SyncSet::default(), confirms: false }
     }
 
     /// A user with a password.

@@ -193,9 +193,10 @@ listen {name}
         name = listener_name(kind),
         sources = family.sources(),
     );
+    let header = if spec.tells_clients { " send-proxy-v2" } else { "" };
     for slot in 0..MAX_NODES {
         let node = node_address(spec, slot);
-        let _ = writeln!(text, "    server n{slot} {node} disabled");
+        let _ = writeln!(text, "    server n{slot} {node}{header} disabled");
     }
 }
 
@@ -210,6 +211,7 @@ mod tests {
             source: "127.20.0.9".parse().unwrap(),
             listeners: vec![(ListenerKind::Primary, "127.20.0.1:5432".parse().unwrap()), (ListenerKind::Node(3), "[::1]:5433".parse().unwrap())],
             nodes: vec![(1, "127.20.0.11:5432".parse().unwrap())],
+            tells_clients: false,
         }
     }
 
@@ -229,6 +231,13 @@ mod tests {
         assert_eq!(text.matches("    server ").count(), 2 * usize::from(MAX_NODES));
         assert!(text.lines().filter(|line| line.starts_with("    server ")).all(|line| line.ends_with(" disabled")));
         assert!(text.contains("server n1 127.20.0.11:5432 disabled") && text.contains("server n0 127.20.0.9:1 disabled"));
+    }
+
+    #[test]
+    fn only_nodes_that_expect_it_are_told_each_clients_address() {
+        let told = |tells_clients| text(&EdgeSpec { tells_clients, ..spec() }, Path::new("/run/granary/e.sock")).unwrap();
+        assert!(!told(false).contains("send-proxy"));
+        assert_eq!(told(true).matches(" send-proxy-v2 disabled\n").count(), 2 * usize::from(MAX_NODES));
     }
 
     #[test]

@@ -187,6 +187,7 @@ mod tests {
             source: "127.20.0.9".parse().unwrap(),
             listeners: vec![(ListenerKind::Primary, "127.20.0.1:5432".parse().unwrap())],
             nodes: vec![(1, "127.20.0.11:5432".parse().unwrap())],
+            tells_clients: false,
         }
     }
 

@@ -46,7 +46,7 @@ impl World {
         let edges = Edges::new(dirs, cgroups, user);
         let nodes = (0..MAX_NODES).map(|slot| (ListenerKind::Node(slot), address(10 + slot)));
         let listeners = [(PRIMARY, address(1)), (REPLICA, address(2))].into_iter().chain(nodes).collect();
-        let spec = EdgeSpec { datastore, source: address(9).ip(), listeners, nodes: vec![(0, address(20)), (1, address(21))] };
+        let spec = EdgeSpec { datastore, source: address(9).ip(), listeners, nodes: vec![(0, address(20)), (1, address(21))], tells_clients: false };
         let nodes = vec![node(0, address(20)).await, node(1, address(21)).await];
         Self { _home: home, edges, spec, nodes }
     }
