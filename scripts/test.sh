@@ -46,15 +46,17 @@ lint_server() { cargo clippy --features ssr --all-targets -- -D warnings; }
 dependencies() { node scripts/dependencies.mjs; }
 documentation() { RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --no-deps --document-private-items --features ssr --lib; }
 lint_browser() { cargo clippy --features hydrate --lib --target wasm32-unknown-unknown -- -D warnings; }
-# The newest and the oldest major of PostgreSQL are tested. Fetched once for all clones; what cannot be had is done without.
+# The newest and the oldest major of PostgreSQL are tested, and Valkey. Fetched once for all clones; what cannot be had is done without.
 engines() {
     local cache=/var/cache/granary/engines
     if [[ $(id -u) != 0 ]]; then cache=${XDG_CACHE_HOME:-$HOME/.cache}/granary/engines; fi
-    if [[ ! -e var/engines ]] && INTO=$cache scripts/engines.sh 11 18; then
-        mkdir -p var
-        ln -sfn "$cache" var/engines
+    if [[ ! -e var/engines ]]; then
+        INTO=$cache scripts/engines.sh 11 18 valkey || printf 'engines: the tests do without some\n'
+        if [[ -d $cache ]]; then
+            mkdir -p var
+            ln -sfn "$cache" var/engines
+        fi
     fi
-    [[ -e var/engines ]] || printf 'engines: the tests run with those of the system alone\n'
 }
 build() { make -j"$(nproc)" debug; }
 
