@@ -204,7 +204,7 @@ fn mariadb(c: &Connection) -> Vec<Snippet> {
             "Needs PyMySQL: pip install pymysql. The password comes from MYSQL_PWD.",
             format!(
                 "import os\nimport urllib.request\n\nimport pymysql\n\nurllib.request.urlretrieve(\"{}\", \"{ca}\")\nwith pymysql.connect(\n    host=\"{host}\",\n    \
-                 port={port},\n    user=\"{user}\",\n    password=os.environ[\"MYSQL_PWD\"],\n    database=\"{database}\",\n    ssl_ca=\"{ca}\",\n    \
+                 port={port},\n    user=\"{user}\",\n    password=os.environ[\"MYSQL_PWD\"],\n    database=\"{database}\",\n    ssl_ca=\"{ca}\",\n    ssl_verify_cert=True,\n    \
                  ssl_verify_identity=True,\n) as connection:\n    cursor = connection.cursor()\n    cursor.execute(\"select version()\")\n    print(cursor.fetchone()[0])",
                 c.ca_url
             ),
