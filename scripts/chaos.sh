@@ -14,6 +14,6 @@ clock >/dev/null || scripts/apt-quiet.sh libfaketime || true
 CHAOS_CLOCK=$(clock || true)
 export CHAOS_CLOCK
 if unshare --net true 2>/dev/null && command -v ip >/dev/null; then
-    exec unshare --net -- bash -c 'ip link set lo up && exec "$@"' chaos "${test[@]}"
+    CHAOS_NETWORK=own exec unshare --net -- bash -c 'ip link set lo up && exec "$@"' chaos "${test[@]}"
 fi
 exec "${test[@]}"

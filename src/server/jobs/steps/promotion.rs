@@ -50,10 +50,15 @@ pub(super) async fn step_down(cx: &Context<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a planned change cannot come to its end any more: the replica is gone or, with its last words unread, the primary.
+/// Whether a planned change cannot come to its end any more: the replica is gone, before or after it became the primary, or, with its
+/// last words unread, the primary.
 pub(super) async fn is_past_help(cx: &Context<'_>, step: Step) -> bool {
-    let (Some(next), Ok(platform)) = (wanted(cx), cx.platform()) else { return false };
-    platform.presence(&next).await.is_gone() || step == Step::StepDown && cx.primary_is_gone().await
+    let Ok(platform) = cx.platform() else { return false };
+    let next_is_gone = match wanted(cx) {
+        Some(next) => platform.presence(&next).await.is_gone(),
+        None => cx.primary_is_gone().await,
+    };
+    next_is_gone || step == Step::StepDown && cx.primary_is_gone().await
 }
 
 /// Nothing of the old primary can write any more, and nobody is led to it. Unless it serves again: then all stays as it is.
