@@ -76,10 +76,12 @@ PY
 
 # Valkey, from the packages that Debian made for Debian 12 later: unpacked, not installed, so nothing of the system changes.
 valkey() {
-    local home=$folder/valkey at=${to%/postgresql}/valkey version
+    local home=$folder/valkey at=${to%/postgresql}/valkey version mirror
     mkdir -p "$home"/{lists/partial,cache/archives/partial}
     : >"$home/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main" >"$home/sources.list"
+    # From where this machine's own packages come.
+    mirror=$(apt-get indextargets --format '$(RELEASE) $(SITE)' | awk -v release="$(. /etc/os-release && echo "$VERSION_CODENAME")" '$1 == release && !found++ { print $2 }')
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" >"$home/sources.list"
     local apt=(-o Dir::State::Lists="$home/lists" -o Dir::State::status="$home/status" -o Dir::Cache="$home/cache"
         -o Dir::Etc::sourcelist="$home/sources.list" -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=)
     apt-get "${apt[@]}" -qq update
