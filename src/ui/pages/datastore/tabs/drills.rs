@@ -28,9 +28,7 @@ pub(super) fn Drills(datastore: Uuid, engine: EngineKind, durability: Durability
     view! {
         <Card id="drill" title="Failover drill" lead="What a failover costs your applications, measured on this datastore.">
             <p>
-                "A probe writes a numbered row through the primary endpoint every 20 ms, over verified TLS and with a password, as an application would. After a second of good writes the primary is replaced. The drill ends when writes are acknowledged again and all nodes are well, after two minutes at most, and counts what is missing. The probe has a role and a table of its own in the server's database "
-                <code>"postgres"</code>
-                ", never among your data, and both are removed afterwards."
+                "A probe writes a numbered row through the primary endpoint every 20 ms, over verified TLS and with a password, as an application would. After a second of good writes the primary is replaced. The drill ends when writes are acknowledged again and all nodes are well, after two minutes at most, and counts what is missing. The probe has a user and a place of its own, never among your data, and both are removed afterwards."
             </p>
             {match (running, refused) {
                 (Some(drill), _) => view! { <Goes drill /> }.into_any(),
